@@ -1,0 +1,306 @@
+"""Document -> Chunks: cut at structure, sized by the encoder's own tokenizer.
+
+A document is first cut into *atoms* that read as one: a sentence, a list item, a table row, a line of code. Atoms are
+then packed into chunks of about the same width by dynamic programming, which weighs how far each chunk is from the target
+against how good a place its end is to cut (a paragraph's end is better than a sentence's, a sentence's better than a
+comma). Chunks never cross a page or a section, and never exceed the encoder's window or `MAX_CHARS` characters, so the
+encoder never truncates one.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+from ragcli.words import CJK
+from ragcli.records import Block, Chunk, Document
+
+CHUNKER_VERSION = 1
+MAX_CHARS = 4000
+"""No chunk is longer than this, whatever a tokenizer makes of it: WordPiece reads any "word" over 100 characters as one
+unknown token."""
+
+
+TARGET = 540
+"""How wide a chunk should be (see `width`): about 90 English words or 150 Chinese characters. Smaller chunks are found
+more exactly and joined again when they are shown; docs/decisions.md has the figures."""
+
+
+class Tokenizer(Protocol):
+    """What chunking asks of an encoder's tokenizer."""
+
+    def token_starts(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return, for each text, the start offset of every token in order, without special tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Atom:
+    """A span that is packed whole. `cut` is the price of ending a chunk after it."""
+
+    start: int
+    end: int
+    tokens: int
+    size: int
+    cut: float
+    heading: bool = False
+
+
+CUT_BLOCK, CUT_LINE, CUT_SENTENCE, CUT_CLAUSE, CUT_WORD, CUT_CHARACTER = 0.0, 0.1, 0.2, 0.6, 1.0, 2.0
+"""Prices of a cut, on the scale on which a chunk of twice the target, or of none of it, costs 1."""
+
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|Mt|Gen|Col|Lt|Sen|Rep|Gov|Inc|Ltd|Co|Corp|Bros|No|Nos|Vol|Fig|Eq|Sec|Art|"
+    r"vs|etc|al|cf|approx|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|e\.g|i\.e|p|pp)|\b[A-Z])\.$"
+)
+_SENTENCE_END = re.compile(
+    r"""[.!?]+['")\]”’»]*(?=\s)        # a Western end needs white space after it
+      | [。！？；…]+[”’」』）】]*          # a Chinese or Japanese one does not
+      | \n[ \t]*(?=\n)                 # an empty line
+    """,
+    re.VERBOSE,
+)
+_LINE_END = re.compile(r"\n")
+_CLAUSE_END = re.compile(r"[,;:，、；：](?=\s)|[，、；：]|\s[–—-]\s")
+_SPACE = re.compile(r"\s+")
+
+
+_SLICE = 20_000
+_WIDE = re.compile(f"[{CJK}]")
+
+
+def width(text: str) -> int:
+    """Return how much `text` says, counted in Latin letters: a CJK character stands for three and a half."""
+    return len(text) if text.isascii() else len(text) + 5 * len(_WIDE.findall(text)) // 2
+
+
+def sentence_ends(text: str, start: int, end: int) -> Iterator[int]:
+    """Yield the offsets in `text` after each sentence between `start` and `end`, the last one excluded."""
+    for match in _SENTENCE_END.finditer(text, start, end):
+        at = match.end()
+        if at >= end:
+            return
+        if match.group().startswith(".") and len(match.group()) == 1:
+            rest = text[at : at + 12].lstrip()[:1]
+            if rest.islower() or _ABBREVIATION.search(text[max(start, at - 12) : at]):
+                continue
+        yield at
+
+
+def sentences(text: str) -> list[tuple[int, int]]:
+    """Return the spans of the sentences of `text`, white space at their borders left out."""
+    borders = [0, *sentence_ends(text, 0, len(text)), len(text)]
+    return [span for a, b in pairwise(borders) if (span := _trim(text, a, b)) is not None]
+
+
+def _trim(text: str, start: int, end: int) -> tuple[int, int] | None:
+    part = text[start:end]
+    body = part.strip()
+    if not body:
+        return None
+    start += len(part) - len(part.lstrip())
+    return start, start + len(body)
+
+
+def _slices(document: Document) -> Iterator[tuple[int, int]]:
+    """Yield spans between blocks of about `_SLICE` characters: a tokenizer takes 100 bytes and more for each token."""
+    start = end = 0
+    for block in document.blocks:
+        if block.end - start > _SLICE and end > start:
+            yield start, end
+            start = end
+        end = block.end
+        while end - start > _SLICE:
+            yield start, start + _SLICE
+            start += _SLICE
+    if end > start:
+        yield start, end
+
+
+class _Cutter:
+    """Cuts one document's blocks into atoms, counting tokens by one pass of the tokenizer over the whole text."""
+
+    def __init__(self, document: Document, tokenizer: Tokenizer) -> None:
+        self.text = document.text
+        self.tokenizer = tokenizer
+        self.starts = array("q")
+        slices = list(_slices(document))
+        for at in range(0, len(slices), 64):
+            part = slices[at : at + 64]
+            for (start, _), found in zip(part, tokenizer.token_starts([self.text[a:b] for a, b in part]), strict=True):
+                self.starts.extend(start + offset for offset in found)
+
+    def cost(self, text: str) -> int:
+        return len(self.tokenizer.token_starts([text])[0])
+
+    def clip(self, text: str, limit: int) -> str:
+        """Return the beginning of `text` that is at most `limit` tokens long, on one line."""
+        text = " ".join(text[: limit * 8].split())
+        starts = self.tokenizer.token_starts([text])[0]
+        return text if len(starts) <= limit else text[: starts[limit]].rstrip()
+
+    def count(self, start: int, end: int) -> int:
+        return bisect_left(self.starts, end) - bisect_left(self.starts, start)
+
+    def _atom(self, start: int, end: int, cut: float, heading: bool = False) -> _Atom:
+        return _Atom(start, end, self.count(start, end), width(self.text[start:end]), cut, heading)
+
+    def atoms(self, block: Block, limit: int) -> Iterator[_Atom]:
+        span = _trim(self.text, block.start, block.end)
+        if span is None:
+            return
+        if block.kind == "heading":
+            ladder = [CUT_SENTENCE, CUT_CLAUSE, CUT_WORD]
+        elif block.kind in ("code", "table_row"):
+            ladder = [CUT_LINE, CUT_CLAUSE, CUT_WORD]
+        else:
+            ladder = [CUT_LINE, CUT_SENTENCE, CUT_CLAUSE, CUT_WORD]
+        whole = block.kind in ("heading", "table_row")
+        parts = [(span, CUT_BLOCK)] if whole else list(self._split(span, ladder.pop(0), CUT_BLOCK, block))
+        while ladder:
+            price = ladder.pop(0)
+            always = price == CUT_SENTENCE and not whole
+            refined = []
+            for (a, b), cut in parts:
+                if always or not self._fits(a, b, limit):
+                    refined += self._split((a, b), price, cut, block)
+                else:
+                    refined.append(((a, b), cut))
+            parts = refined
+        for (a, b), cut in parts:
+            if self._fits(a, b, limit):
+                yield self._atom(a, b, cut, block.kind == "heading")
+            else:
+                yield from self._by_characters(a, b, cut, limit)
+
+    def _fits(self, start: int, end: int, limit: int) -> bool:
+        return end - start <= MAX_CHARS // 2 and self.count(start, end) <= limit
+
+    def _split(
+        self, span: tuple[int, int], price: float, last: float, block: Block
+    ) -> Iterator[tuple[tuple[int, int], float]]:
+        """Cut `span` at every place of the kind that `price` names; the last part keeps the price `last`."""
+        start, end = span
+        if price == CUT_SENTENCE:
+            ends: Iterator[int] = sentence_ends(self.text, start, end)
+        elif price == CUT_LINE and block.kind == "code":
+            ends = (m.end() for m in _LINE_END.finditer(self.text, start, end))
+        elif price == CUT_LINE:
+            ends = _full_lines(self.text, start, end)
+        else:
+            pattern = _CLAUSE_END if price == CUT_CLAUSE else _SPACE
+            ends = (m.end() for m in pattern.finditer(self.text, start, end))
+        spans = [s for a, b in pairwise([start, *ends, end]) if (s := _trim(self.text, a, b)) is not None]
+        for part in spans[:-1]:
+            yield part, price
+        yield spans[-1], last
+
+    def _by_characters(self, start: int, end: int, last: float, limit: int) -> Iterator[_Atom]:
+        """Cut a run without any border: by tokens where there are many, by characters where there are few."""
+        while start < end:
+            first = bisect_left(self.starts, start)
+            stop = min(end, start + MAX_CHARS // 2)
+            if first + limit < len(self.starts):
+                stop = min(stop, max(self.starts[first + limit], start + 1))
+            span = _trim(self.text, start, stop)
+            if span is not None:
+                yield self._atom(*span, last if stop == end else CUT_CHARACTER)
+            start = stop
+
+
+def _full_lines(text: str, start: int, end: int) -> Iterator[int]:
+    """Yield the ends of lines that were not merely wrapped: long ones, and ones that end like a sentence."""
+    line = start
+    for match in _LINE_END.finditer(text, start, end):
+        body = text[line : match.start()].rstrip()
+        if len(body) > 100 or body[-1:] in ".!?:;。！？：；":
+            yield match.end()
+        line = match.end()
+
+
+def chunk(
+    document: Document, name: str, tokenizer: Tokenizer, *, limit: int, target: int = TARGET, lines: bool = False
+) -> tuple[Chunk, ...]:
+    """Cut `document` into chunks about `target` wide.
+
+    `name` is the file's name, given as context; `limit` is the most tokens that context and text may have together.
+    Every character that is not white space lies in exactly one chunk. `lines` asks for line numbers.
+    """
+    cutter = _Cutter(document, tokenizer)
+    breaks = array("q", (m.start() for m in _LINE_END.finditer(document.text))) if lines else None
+    chunks: list[Chunk] = []
+    for section in _sections(document.blocks):
+        heading, page = section[-1].heading, section[0].page
+        context = cutter.clip(" > ".join(dict.fromkeys((name, *heading))), limit // 4)
+        headers = {block.header: cutter.clip(block.header, limit // 4) for block in section if block.header}
+        room = limit - 2 - max(cutter.cost(f"{context}\n{header}") for header in ["", *headers.values()])
+        for start, end, block in _spans(cutter, section, target, room):
+            line = None if breaks is None else bisect_left(breaks, start) + 1
+            before = f"{context}\n{headers.get(block.header, '')}".strip()
+            chunks.append(Chunk(start, end, document.text[start:end], before, heading, page, line))
+    return tuple(chunks)
+
+
+def _spans(cutter: _Cutter, section: Sequence[Block], target: int, room: int) -> list[tuple[int, int, Block]]:
+    """Return the spans of a section's chunks, each with its first block.
+
+    Cutting can change how the tokens next to the cut are counted, so spans near the limit are counted again; where one
+    is too long after all, the section is packed more loosely.
+    """
+    limit = room
+    while True:
+        atoms = [(atom, block) for block in section for atom in cutter.atoms(block, limit)]
+        runs = _pack([atom for atom, _ in atoms], target, limit)
+        spans = [(atoms[run.start][0].start, atoms[run.stop - 1][0].end, atoms[run.start][1]) for run in runs]
+        close = [cutter.text[a:b] for a, b, _ in spans if cutter.count(a, b) > room * 3 // 4]
+        if limit <= 8 or not close or max(map(len, cutter.tokenizer.token_starts(close))) <= room:
+            return spans
+        limit = limit * 3 // 4
+
+
+def _sections(blocks: Sequence[Block]) -> Iterator[list[Block]]:
+    """Group the blocks that stand under one heading on one page. A heading without a body goes with what follows."""
+    section: list[Block] = []
+    for block in blocks:
+        if section and not (
+            block.page == section[0].page
+            and (block.heading == section[-1].heading or all(b.kind == "heading" for b in section))
+        ):
+            yield section
+            section = []
+        section.append(block)
+    if section:
+        yield section
+
+
+def _pack(atoms: Sequence[_Atom], target: int, limit: int) -> list[range]:
+    """Partition `atoms` into runs of at most `limit` tokens at the least total price.
+
+    A run of width w costs ((w - target) / target)^2 and the price of the cut at its end. This is the optimal
+    line-breaking recurrence (Knuth and Plass 1981): best[j] = min over i of best[i] + price(i, j).
+    """
+    best = [0.0] + [float("inf")] * len(atoms)
+    origin = [0] * (len(atoms) + 1)
+    for stop in range(1, len(atoms) + 1):
+        last = atoms[stop - 1]
+        cut = 0.0 if stop == len(atoms) else last.cut + 4.0 * last.heading
+        tokens = size = 0
+        for start in range(stop - 1, -1, -1):
+            tokens += atoms[start].tokens
+            size += atoms[start].size
+            fits = tokens <= limit and last.end - atoms[start].start <= MAX_CHARS
+            if not fits and start < stop - 1:
+                break
+            price = best[start] + ((size - target) / target) ** 2 + cut
+            if price < best[stop]:
+                best[stop], origin[stop] = price, start
+    runs = []
+    stop = len(atoms)
+    while stop:
+        runs.append(range(origin[stop], stop))
+        stop = origin[stop]
+    return runs[::-1]

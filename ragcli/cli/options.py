@@ -1,0 +1,29 @@
+"""Options that several commands share, each spelled and explained once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ragcli.settings import Settings, resolve
+
+IndexDir = Annotated[Path | None, typer.Option("--index", metavar="DIR", help="The index to use.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+Wait = Annotated[float, typer.Option("--wait", metavar="S", min=0, help="Seconds to wait for another writer.")]
+Collections = Annotated[
+    list[str] | None, typer.Option("-c", "--collection", metavar="NAME", help="Look only in this collection.")
+]
+Sources = Annotated[
+    list[str] | None, typer.Option("--source", metavar="GLOB", help="Look only in sources whose name matches.")
+]
+SearchMode = Annotated[str, typer.Option("--mode", metavar="MODE", help="hybrid, dense or lexical.")]
+MinScore = Annotated[float, typer.Option("--min-score", metavar="X", help="Leave out hits that score less.")]
+Explain = Annotated[bool, typer.Option("--explain", help="Show what each leg found, and the time of each step.")]
+
+
+def settings(index: Path | None = None, **flags: Any) -> Settings:
+    """Resolve the settings with what the command line gives."""
+    return resolve({"index": None if index is None else str(index), **flags})

@@ -1,0 +1,139 @@
+"""`ragcli search`: retrieval alone."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from ragcli.cli import console, options
+from ragcli.cli.batch import questions
+from ragcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from ragcli.embedding.base import Embedder
+    from ragcli.records import Hit
+    from ragcli.retrieval import Filters, Mode, Result
+    from ragcli.settings import Settings
+    from ragcli.storage.index import Index
+
+
+def search(
+    query: Annotated[str | None, typer.Argument(metavar="QUERY", help="What to look for.")] = None,
+    limit: Annotated[int, typer.Option("-n", "--limit", metavar="N", min=1, max=1000, help="Most hits.")] = 10,
+    collection: options.Collections = None,
+    mode: options.SearchMode = "hybrid",
+    source: options.Sources = None,
+    min_score: options.MinScore = 0.0,
+    explain: options.Explain = False,
+    batch: Annotated[
+        str, typer.Option("--batch", metavar="FILE|-", help="Read JSON Lines {id, question}; write one line per query.")
+    ] = "",
+    index: options.IndexDir = None,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Find passages. No language model is used."""
+    from ragcli.retrieval import search as find
+
+    settings = options.settings(index)
+    chosen, filters = how(mode, collection, source, min_score)
+    if batch:
+        if query is not None:
+            raise UsageError("give a query or --batch, not both")
+        rows = questions(batch)
+        with opened(settings) as (index_, embedder):
+            for row in rows:
+                result = find(index_, embedder, row.question, limit=limit, mode=chosen, filters=filters)
+                hits = [hit.to_json() for hit in result.hits]
+                console.write_json({"id": row.id, "query": row.question, "hits": hits})
+        return
+    if query is None or not query.strip():
+        raise UsageError("the query is empty", "ragcli search QUERY")
+    with opened(settings) as (index_, embedder):
+        result = find(index_, embedder, query, limit=limit, mode=chosen, filters=filters)
+    if json:
+        value = {"query": query, "hits": [hit.to_json() for hit in result.hits], "timings": result.timings}
+        console.write_json(value | ({"explain": explanation(result)} if explain else {}))
+        return
+    for hit in result.hits:
+        show_hit(hit, explain=explain)
+    if explain:
+        show_explanation(result)
+    if not result.hits:
+        console.say("nothing was found")
+
+
+def how(mode: str, collection: list[str] | None, source: list[str] | None, min_score: float) -> tuple[Mode, Filters]:
+    """Return the mode and filters that the options name. Raises UsageError for an unknown mode."""
+    from ragcli.retrieval import Filters, Mode
+
+    if mode not in get_args(Mode):
+        raise UsageError(f"--mode is {mode!r}: expected one of {', '.join(get_args(Mode))}")
+    return mode, Filters(tuple(collection or ()), tuple(source or ()), min_score)  # type: ignore[return-value]
+
+
+@contextlib.contextmanager
+def opened(settings: Settings) -> Iterator[tuple[Index, Embedder]]:
+    """Open the index for reading, with its encoder. Raises where it is damaged."""
+    from ragcli import parts
+
+    index = parts.open_index(settings)
+    try:
+        console.say(f"index: {index.folder}", "dim")
+        index.require_whole()
+        with console.bar("fetching the encoder") as bar:
+            embedder = parts.embedder_of(index, settings, lambda label, done, total: bar.update(done, total, label))
+        yield index, embedder
+    finally:
+        index.close()
+
+
+def show_hit(hit: Hit, *, explain: bool) -> None:
+    """Print one hit."""
+    from rich.text import Text
+
+    title: Text = Text.assemble((f"[{hit.rank}] ", "bold"), console.place(hit.source, hit.page, hit.line, hit.path))
+    if hit.heading:
+        title.append("  " + console.safe(" > ".join(hit.heading)), style="dim")
+    title.append(f"  {hit.score:.3f}", style="dim")
+    console.out.print(title)
+    if explain:
+        legs = (("dense", hit.dense), ("lexical", hit.lexical))
+        parts = [f"{name} #{leg.rank} {leg.score:.3f}" if leg else f"{name} -" for name, leg in legs]
+        console.write("    " + ", ".join(parts), "cyan")
+    for line in hit.text.strip().splitlines():
+        console.write("    " + line)
+    for place in hit.also:
+        console.write(f"    also in {place.source}" + (f" p. {place.page}" if place.page else ""), "dim")
+    console.write("")
+
+
+def explanation(result: Result) -> dict[str, object]:
+    """Return what each leg did, for JSON."""
+    e = result.explanation
+    return {
+        "words": e.words,
+        "unknown_words": e.unknown_words,
+        "dense_weight": round(e.dense_weight, 3),
+        "dense_found": e.dense_found,
+        "lexical_found": e.lexical_found,
+    }
+
+
+def show_explanation(result: Result) -> None:
+    """Say what each leg did."""
+    e = result.explanation
+    console.say(f"words: {' '.join(e.words) or '-'}", "cyan")
+    if e.unknown_words:
+        console.say(f"in no document: {' '.join(e.unknown_words)}", "cyan")
+    console.say(
+        f"dense leg: weight {e.dense_weight:.2f}, {e.dense_found} candidates; "
+        f"lexical leg: weight {1 - e.dense_weight:.2f}, {e.lexical_found} chunks with a word of the question",
+        "cyan",
+    )
+    console.say(", ".join(f"{name.removesuffix('_ms')} {ms:.0f} ms" for name, ms in result.timings.items()), "cyan")

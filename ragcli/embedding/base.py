@@ -1,0 +1,39 @@
+"""What the rest of ragcli asks of an encoder, whatever runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vectors = NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors of length 1.
+
+    `id` names the encoder, `fingerprint` its exact weights; vectors of two fingerprints are never mixed. `window` is
+    the most tokens of a passage, without special tokens and prefix. `floor` is the cosine of texts that have nothing
+    to do with each other.
+    """
+
+    id: str
+    fingerprint: str
+    dimension: int
+    window: int
+    floor: float
+
+    def token_starts(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return, for each text, the start offset of every token in order, without special tokens."""
+
+    def reads(self, text: str) -> float:
+        """Return the share of `text`, 0 to 1, that is in a script the encoder was trained on."""
+
+    def embed_documents(self, texts: Sequence[str], on_done: Callable[[int], None] | None = None) -> Vectors:
+        """Return an array of shape [len(texts), dimension]; `on_done` hears how many texts each batch finished."""
+
+    def embed_query(self, text: str) -> Vectors:
+        """Return an array of shape [dimension]. Text beyond the window is left out."""

@@ -1,0 +1,117 @@
+"""Encoders on ONNX Runtime: tokenizer, batches, mean pooling, normalization."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragcli.errors import ModelBad
+from ragcli.words import latin_share
+
+if TYPE_CHECKING:
+    from ragcli.embedding.base import Vectors
+    from ragcli.models.catalog import EncoderSpec
+
+BATCH_TOKENS = 1024
+"""Padded tokens in one run of the network. Small batches stay in the processor's caches; docs/decisions.md."""
+
+
+class OnnxEmbedder:
+    """An encoder of the model store. Its files are opened at first use."""
+
+    def __init__(self, folder: Path, spec: EncoderSpec, fingerprint: str, threads: int = 0) -> None:
+        self.id = spec.id
+        self.fingerprint = fingerprint
+        self.dimension = spec.dimension
+        self.floor = spec.floor
+        self._spec = spec
+        self._folder = folder
+        self._threads = threads or os.cpu_count() or 1
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from tokenizers import Tokenizer
+
+        try:
+            tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
+        except Exception as error:  # the library raises bare Exception
+            raise ModelBad(f"{self.id}: bad tokenizer.json: {error}", f"ragcli models verify {self.id}") from None
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
+
+    @cached_property
+    def _session(self) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.log_severity_level = 4
+        graph = next(f for f in ("encoder.onnx", "model.onnx") if f == "model.onnx" or (self._folder / f).exists())
+        try:
+            return onnxruntime.InferenceSession(str(self._folder / graph), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime has a dozen types without a common base of its own
+            message = str(error).strip().splitlines()[0][:200]
+            raise ModelBad(f"{self.id} cannot be loaded: {message}", f"ragcli models verify {self.id}") from None
+
+    @cached_property
+    def window(self) -> int:
+        """Most tokens of a passage, without special tokens and prefix."""
+        return self._spec.window - len(self._tokenizer.encode(self._spec.passage_prefix).ids)
+
+    def token_starts(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return, for each text, the start offset of every token."""
+        encoded = self._tokenizer.encode_batch(texts, add_special_tokens=False)
+        return [[start for start, _ in one.offsets] for one in encoded]
+
+    def reads(self, text: str) -> float:
+        """Return the share of `text` in a script that the encoder was trained on."""
+        return 1.0 if "*" in self._spec.languages else latin_share(text)
+
+    def embed_documents(self, texts: Sequence[str], on_done: Callable[[int], None] | None = None) -> Vectors:
+        """Return an array of shape [len(texts), dimension]."""
+        import numpy as np
+
+        prefix = self._spec.passage_prefix
+        encoded = [e.ids for e in self._tokenizer.encode_batch([prefix + text for text in texts])]
+        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        order = sorted(range(len(texts)), key=lambda i: -len(encoded[i]))  # the largest batch first: memory peaks early
+        at = 0
+        while at < len(order):
+            size = max(1, BATCH_TOKENS // len(encoded[order[at]]))
+            rows = order[at : at + size]
+            vectors[rows] = self._run([encoded[i] for i in rows])
+            at += len(rows)
+            if on_done is not None:
+                on_done(len(rows))
+        return vectors
+
+    def embed_query(self, text: str) -> Vectors:
+        """Return an array of shape [dimension]."""
+        ids = self._tokenizer.encode(self._spec.query_prefix + text).ids
+        if len(ids) > self._spec.window:
+            ids = [*ids[: self._spec.window - 1], ids[-1]]
+        vector: Vectors = self._run([ids])[0]
+        return vector
+
+    def _run(self, batch: list[list[int]]) -> Vectors:
+        """Encode token ids: mean of the last hidden states over the real tokens, scaled to length 1."""
+        import numpy as np
+
+        width = max(map(len, batch))
+        if width > self._spec.window:
+            raise AssertionError(f"{width} tokens in a window of {self._spec.window}: chunking let one through")
+        ids = np.zeros((len(batch), width), dtype=np.int64)
+        mask = np.zeros((len(batch), width), dtype=np.int64)
+        for row, tokens in enumerate(batch):
+            ids[row, : len(tokens)] = tokens
+            mask[row, : len(tokens)] = 1
+        inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        names = {node.name for node in self._session.get_inputs()}
+        hidden = self._session.run(["last_hidden_state"], {k: v for k, v in inputs.items() if k in names})[0]
+        vectors = np.einsum("bth,bt->bh", hidden, mask.astype(np.float32)) / mask.sum(axis=1, keepdims=True)
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return vectors.astype(np.float32)

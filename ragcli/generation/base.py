@@ -1,0 +1,54 @@
+"""What every language model gives and takes. A prompt is a sequence of messages; an answer is a `Generation`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What a model wrote, and what it cost. `stopped` says why it ended: by itself, at a limit, or by Ctrl-C."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    first_token_ms: float
+    tokens_per_s: float
+    stopped: Literal["end", "length", "interrupted"]
+
+
+class Generator(Protocol):
+    """A language model. `kind` is "llama.cpp", "extractive" or "endpoint"; `context_size` counts tokens."""
+
+    name: str
+    kind: str
+    context_size: int
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Return how many tokens the prompt made of `messages` has."""
+
+    def generate(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        on_text: Callable[[str], None] | None,
+    ) -> Generation:
+        """Answer `messages`, giving each piece of text to `on_text` as it is written.
+
+        The pieces join to the text. Raises a ModelError.
+        """

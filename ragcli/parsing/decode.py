@@ -1,0 +1,64 @@
+"""Bytes -> text, with a warning where the encoding had to be guessed."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from ragcli.errors import ParseFailed
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16: its mark begins with the same two bytes
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_LEGACY = ("gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1252", "cp1251", "koi8_r")
+"""The encodings among which a file that is not Unicode is guessed: fewer candidates make fewer wrong guesses."""
+_HIGH_PAIR = re.compile(rb"[\x80-\xff]{2}")
+_SAMPLE = 1 << 18
+
+
+def decode(data: bytes) -> tuple[str, tuple[str, ...]]:
+    """Return the text of a file, its BOM removed and its line ends as they are, and the warnings.
+
+    Raises ParseFailed where the bytes are no text.
+    """
+    for bom, encoding in _BOMS:
+        if data.startswith(bom):
+            return _decode_as(data[len(bom) :], encoding)
+    if data.count(b"\0") > len(data) // 10:
+        raise ParseFailed("binary, whatever its name says")
+    warnings: tuple[str, ...] = ()
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        text, warnings = _guess(data, error.start)
+    return text, (*warnings, "holds NUL characters") if "\0" in text else warnings
+
+
+def _decode_as(data: bytes, encoding: str) -> tuple[str, tuple[str, ...]]:
+    try:
+        return data.decode(encoding), ()
+    except UnicodeDecodeError:
+        return data.decode(encoding, "replace"), (f"not valid {encoding}: broken characters were replaced",)
+
+
+def _guess(data: bytes, first_bad: int) -> tuple[str, tuple[str, ...]]:
+    """Decode what is not valid UTF-8: as UTF-8 all the same where most of its other characters are, else by guess."""
+    text = data.decode("utf-8", "replace")
+    bad = text.count("\ufffd")
+    if sum(character > "\x7f" for character in text) > 5 * bad:
+        return text, (f"{bad} characters are not valid UTF-8 and were replaced",)
+    encoding = _legacy_encoding(data[:_SAMPLE])
+    return data.decode(encoding, "replace"), (f"not UTF-8 (byte {first_bad}): read as {encoding}, which is a guess",)
+
+
+def _legacy_encoding(sample: bytes) -> str:
+    from charset_normalizer import from_bytes
+
+    if not _HIGH_PAIR.search(sample):
+        return "cp1252"  # the encodings of other scripts put their letters side by side
+    best = from_bytes(sample, cp_isolation=list(_LEGACY)).best()
+    return best.encoding if best is not None else "cp1252"

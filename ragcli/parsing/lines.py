@@ -1,0 +1,214 @@
+"""The lines of a printed page -> blocks: paragraphs, list items, table rows.
+
+A PDF knows nothing of paragraphs or tables; its reader gives lines of text. What they were is told from the lines
+alone: how wide they are, how they begin and end, and how many numbers they close with. One pass, no geometry.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ragcli.records import Block, BlockKind
+from ragcli.words import CJK
+
+MAX_HEADER = 150
+_MAX_HEADER_LINES = 10
+_MAX_GAP = 3  # lines without numbers that a table may have between two rows: subheadings, labels of several lines
+_MAX_ROW = 400
+_SHORT = 0.85  # of the page's usual width; the letters of a proportional font are not all equally wide
+
+_LINE = re.compile(r"[^\n]+")
+_WIDE = re.compile(f"[{CJK}\uff01-\uff60\u3000-\u303f]")
+_FIRST_WORD = re.compile(rf"[{CJK}]|[^\s{CJK}]+")
+_SENTENCE_END = re.compile(r"[.!?:;。！？；：…][\"'”’)\]」』）]*$")
+_PROSE_END = re.compile(r"[.!?。！？][\"'”’)\]」』）]*$")
+_BULLET = "[-–—*•‣⁃·∙●○◦▪▫■□➢➤✓✔❖\uf0b7\uf0a7\uf0d8\uf0fc]"
+_ITEM = re.compile(
+    rf"""(?:{_BULLET} | \d{{1,3}}[.)] | \(\d{{1,3}}\) | [a-zA-Z][.)] | \([a-zA-Z]{{1,4}}\) | [ivxIVX]{{1,5}}[.)])
+         (?:\s+(?=\S)|$)
+       | \d{{1,3}}、 | [（(][\d一二三四五六七八九十]{{1,3}}[）)] | [一二三四五六七八九十]{{1,3}}、 | [①-⑳]
+    """,
+    re.VERBOSE,
+)
+_MARKER_ALONE = re.compile(rf"{_BULLET}$")
+_NUMBER = re.compile(r"[(\[$€£¥￥+−–-]*\d[\d,.]*(?:[%)\]x*pt]|bps?)*")
+_EMPTY_CELL = frozenset(("—", "–", "-", "--", "N/A", "NA", "n/a", "NM", "N/M", "nm", "n.m.", "*", "–%", "—%"))
+_SIGN = frozenset(("$", "€", "£", "¥", "￥", "%", "(", ")", ")%", "%)", "US$", "$("))
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_GAP = re.compile(r"\S(?:\t| {3,})(?=\S)")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where another heading comes into force: lines `first` to `last` hold its title; none do if `last` < `first`."""
+
+    first: int
+    last: int
+    heading: tuple[str, ...]
+
+
+_Shape = Literal["text", "item", "row"]
+
+
+def line_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Return the spans of the lines of `text[start:end]` that are not empty."""
+    return [m.span() for m in _LINE.finditer(text, start, end) if not m.group().isspace()]
+
+
+def line_blocks(
+    text: str, lines: Sequence[tuple[int, int]], page: int, heading: tuple[str, ...], marks: Sequence[Mark]
+) -> Iterator[Block]:
+    """Cut the lines of one page into blocks, in order.
+
+    `heading` is the path in force at the top of the page; `marks` are in the order of their lines.
+    """
+    width = _usual_width([text[a:b] for a, b in lines])
+    at = 0
+    for mark in marks:
+        yield from _section(text, lines[at : mark.first], page, heading, width)
+        heading, at = mark.heading, max(at, mark.first)
+        if mark.last >= mark.first:
+            yield Block(lines[mark.first][0], lines[mark.last][1], "heading", heading, page)
+            at = mark.last + 1
+    yield from _section(text, lines[at:], page, heading, width)
+
+
+def _section(
+    text: str, lines: Sequence[tuple[int, int]], page: int, heading: tuple[str, ...], width: float
+) -> Iterator[Block]:
+    """Cut the lines between two headings: first find the tables, then join what is left into paragraphs."""
+    texts = [text[a:b] for a, b in lines]
+    shapes = [_shape(line) for line in texts]
+    at = 0
+    for first, rows, stop in _tables(texts, shapes, width):
+        yield from _paragraphs(text, lines[at:first], texts[at:first], shapes[at:first], page, heading, width)
+        header = _clip(texts[first:rows])
+        for row in range(first, stop):
+            yield Block(*lines[row], "table_row", heading, page, header if row >= rows else "")
+        at = stop
+    yield from _paragraphs(text, lines[at:], texts[at:], shapes[at:], page, heading, width)
+
+
+def _shape(line: str) -> _Shape:
+    if len(line) <= _MAX_ROW and (_closes_with_numbers(line) or len(_GAP.findall(line)) >= 2):
+        return "row"
+    return "item" if _ITEM.match(line) else "text"
+
+
+def _closes_with_numbers(line: str) -> bool:
+    """Return whether a line ends in two or more cells that hold numbers, not all of them years."""
+    cells = years = numbers = 0
+    for word in reversed(line.split()):
+        if _NUMBER.fullmatch(word) and word[-1] not in ",.":
+            cells += 1
+            numbers += 1
+            years += _YEAR.fullmatch(word) is not None
+        elif word in _EMPTY_CELL:
+            cells += 1
+        elif word not in _SIGN and word.strip("_"):
+            break
+    return cells >= 2 and (numbers == 0 or numbers > years)
+
+
+def _tables(texts: Sequence[str], shapes: Sequence[_Shape], width: float) -> Iterator[tuple[int, int, int]]:
+    """Yield each table's first header line, its first row, and the line after its last row.
+
+    A line that closes with numbers is a row only in company: prose ends so by chance.
+    """
+    done = at = 0
+    while at < len(shapes):
+        if shapes[at] != "row":
+            at += 1
+            continue
+        stop, count, gap = at + 1, 1, 0
+        for line in range(at + 1, len(shapes)):
+            if shapes[line] == "row":
+                stop, count, gap = line + 1, count + 1, 0
+            elif gap == _MAX_GAP or _is_prose(texts[line], width):
+                break
+            else:
+                gap += 1
+        if count > 1:
+            yield _header_start(texts, shapes, done, at, width), at, stop
+            done = stop
+        at = stop
+
+
+def _is_prose(line: str, width: float) -> bool:
+    return _PROSE_END.search(line) is not None and _width(line) > width * 0.6
+
+
+def _header_start(texts: Sequence[str], shapes: Sequence[_Shape], low: int, row: int, width: float) -> int:
+    """Return the first of the lines above a table's first row that head it: its title, units, years.
+
+    The last line of a paragraph above the table is not one of them.
+    """
+    first, size = row, 0
+    for at in range(row - 1, max(low, row - _MAX_HEADER_LINES) - 1, -1):
+        line = texts[at]
+        size += len(line) + 1
+        if shapes[at] != "text" or size > MAX_HEADER or _PROSE_END.search(line):
+            break
+        above = texts[at - 1] if at > low and shapes[at - 1] != "row" else ""
+        if above and not _ends_early(above, line, width) and not _SENTENCE_END.search(above):
+            break
+        first = at
+    return first
+
+
+def _clip(lines: Sequence[str]) -> str:
+    return " ".join(" ".join(lines).split())[:MAX_HEADER].rstrip()
+
+
+def _paragraphs(
+    text: str,
+    lines: Sequence[tuple[int, int]],
+    texts: Sequence[str],
+    shapes: Sequence[_Shape],
+    page: int,
+    heading: tuple[str, ...],
+    width: float,
+) -> Iterator[Block]:
+    start = 0
+    for at in range(1, len(lines) + 1):
+        if at < len(lines) and not _parts(text, lines, texts, shapes, at, width):
+            continue
+        kind: BlockKind = "list_item" if shapes[start] == "item" else "paragraph"
+        yield Block(lines[start][0], lines[at - 1][1], kind, heading, page)
+        start = at
+
+
+def _parts(
+    text: str, lines: Sequence[tuple[int, int]], texts: Sequence[str], shapes: Sequence[_Shape], at: int, width: float
+) -> bool:
+    """Return whether a paragraph ends before line `at`.
+
+    The line above was broken on purpose, not by the margin, where the first word of this one would have fitted on it.
+    A line that goes on in a small letter is taken for a narrow column's, unless the sentence was over.
+    """
+    above, here = texts[at - 1], texts[at]
+    if shapes[at] == "item":
+        return True
+    if _MARKER_ALONE.match(above):
+        return False
+    if text.count("\n", lines[at - 1][1], lines[at][0]) > 1:
+        return True
+    return _ends_early(above, here, width) and (not here[0].islower() or _SENTENCE_END.search(above) is not None)
+
+
+def _ends_early(above: str, here: str, width: float) -> bool:
+    word = _FIRST_WORD.search(here)
+    return word is not None and _width(above) + 1 + _width(word.group()) < width * _SHORT
+
+
+def _usual_width(lines: Sequence[str]) -> float:
+    """Return how wide the wide lines of a page are: the width that nine lines in ten do not exceed."""
+    widths = sorted(_width(line) for line in lines)
+    return widths[len(widths) * 9 // 10] if widths else 0
+
+
+def _width(line: str) -> int:
+    return len(line) if line.isascii() else len(line) + len(_WIDE.findall(line))

@@ -1,0 +1,209 @@
+"""Parse files in child processes that are limited in time and memory, so that no file can harm the run.
+
+A child reads one file after the other. What it sends back is checked like any other input: a hostile file may have
+taken its parser over.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+from ragcli.child import Child, ChildDied, ChildTimeout
+from ragcli.errors import ParseFailed
+from ragcli.parsing.blocks import MAX_TEXT
+from ragcli.parsing.worker import KINDS, OUT_OF_MEMORY
+from ragcli.records import Block, Document, Format
+
+_START_SECONDS = 60
+_FILES_PER_CHILD = 500
+_MAX_SENTENCE = 500
+
+
+class ParserPool:
+    """Up to `jobs` child processes that parse.
+
+    `seconds` and `memory_mb` limit each file, `max_pages` each PDF. Children start when they are first needed.
+    """
+
+    def __init__(self, jobs: int, seconds: float, memory_mb: int, max_pages: int) -> None:
+        self.seconds = seconds
+        self.memory_mb = memory_mb
+        self.max_pages = max_pages
+        self._jobs = jobs
+        self._lock = threading.Lock()
+        self._closed = False
+        self._children: set[Child] = set()
+        self._seats: queue.LifoQueue[_Seat] = queue.LifoQueue()
+        for _ in range(jobs):
+            self._seats.put(_Seat(self))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def parse(self, data: bytes, format: Format, name: str) -> Document:
+        """Return the document that `data` holds. May be called from several threads at once.
+
+        Raises ParseFailed with the reason: the parser's own, or that it took too long, needed too much memory, or
+        crashed.
+        """
+        seat = self._seats.get()
+        try:
+            return seat.parse(data, format, name)
+        finally:
+            self._seats.put(seat)
+
+    def close(self) -> None:
+        """End every child, in the middle of a file if need be. Files that are being parsed fail."""
+        with self._lock:
+            self._closed = True
+            for child in self._children:
+                child.kill()
+        seats = [self._seats.get() for _ in range(self._jobs)]  # a killed child's reader comes back at once
+        for seat in seats:
+            seat.leave()
+            self._seats.put(seat)
+
+    def _start(self) -> Child:
+        with self._lock:
+            if self._closed:
+                raise ParseFailed("stopped before it was read")
+            child = Child("ragcli.parsing.worker", str(self.memory_mb))
+            self._children.add(child)
+        try:
+            child.receive(_START_SECONDS)
+        except (ChildDied, ChildTimeout) as error:
+            self._end(child)
+            last = child.stderr.strip().rpartition("\n")[2][:_MAX_SENTENCE]
+            raise ParseFailed(f"the parser did not start ({last or error})", "run `ragcli doctor`") from None
+        return child
+
+    def _end(self, child: Child) -> None:
+        child.kill()
+        child.close()
+        with self._lock:
+            self._children.discard(child)
+
+
+class _Seat:
+    """The place of one child, which is replaced when it dies or has served long enough."""
+
+    def __init__(self, pool: ParserPool) -> None:
+        self._pool = pool
+        self._child: Child | None = None
+        self._served = 0
+
+    def parse(self, data: bytes, format: Format, name: str) -> Document:
+        """Have the child parse one file. Where it dies on it and had read others before, a fresh one tries again."""
+        used = self._served > 0
+        try:
+            return self._ask(data, format, name)
+        except ChildDied as death:
+            if used and not self._pool._closed:
+                return self.parse(data, format, name)
+            raise ParseFailed(self._reason(death)) from None
+
+    def _ask(self, data: bytes, format: Format, name: str) -> Document:
+        """Send one file and return its document. Raises ParseFailed and ChildDied."""
+        child = self._child = self._child or self._pool._start()
+        expired = threading.Event()
+
+        def expire() -> None:
+            expired.set()
+            child.kill()
+
+        # receive() has a time limit, but a child that hangs in the middle of a message would block the pipe.
+        timer = threading.Timer(self._pool.seconds, expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            child.send({"format": format, "name": name, "max_pages": self._pool.max_pages}, data)
+            reply, payload = child.receive(self._pool.seconds + _START_SECONDS)
+            result = unpack(reply, payload)
+            self._served += 1
+            stays = not reply.get("spent") and self._served < _FILES_PER_CHILD
+        except BaseException as error:
+            self.leave()
+            if expired.is_set():
+                raise ParseFailed(f"it took over {self._pool.seconds:g} s to read") from None
+            if isinstance(error, (AttributeError, LookupError, TypeError, ValueError, RecursionError)):
+                raise ParseFailed("its parser sent back nonsense") from None
+            raise
+        finally:
+            timer.cancel()
+            timer.join()
+        if expired.is_set() or not stays:
+            self.leave()
+        if isinstance(result, ParseFailed):
+            raise result
+        return result
+
+    def leave(self) -> None:
+        """End the child; the next file gets another."""
+        child, self._child, self._served = self._child, None, 0
+        if child is not None:
+            self._pool._end(child)
+
+    def _reason(self, death: ChildDied) -> str:
+        if self._pool._closed:
+            return "stopped before it was read"
+        # pdfium and C++ abort without a word where an allocation fails; Python's own fatal errors say what they are.
+        silent_abort = death.signal == signal.SIGABRT and "Fatal Python error" not in death.stderr
+        if death.code == OUT_OF_MEMORY or silent_abort:
+            return f"it needed more than {self._pool.memory_mb} MB of memory"
+        return f"the parser crashed on it ({death})"
+
+
+def unpack(reply: dict[str, Any], payload: bytes) -> Document | ParseFailed:
+    """Return what a child sent, after checking that it is a document or a reason.
+
+    Raises AttributeError, LookupError, TypeError or ValueError where it is neither.
+    """
+    if "failed" in reply:
+        return ParseFailed(_sentence(reply["failed"]), _sentence(reply["hint"]))
+    text = payload.decode("utf-8")
+    _require(len(text) <= MAX_TEXT)
+    headings = [tuple(_texts(path)) for path in _list(reply["headings"])]
+    headers = _texts(reply["headers"])
+    pages = reply["pages"]
+    _require(pages is None or (type(pages) is int and pages >= 0))
+    blocks: list[Block] = []
+    at = 0
+    for row in _list(reply["blocks"]):
+        _require(type(row) is list and all(type(number) is int for number in row))
+        start, end, kind, heading, page, header = row
+        _require(at <= start < end <= len(text) and min(kind, heading, page, header) >= 0 and page <= (pages or 0))
+        blocks.append(Block(start, end, KINDS[kind], headings[heading], page or None, headers[header]))
+        at = end
+    warnings = tuple(_sentence(warning) for warning in _texts(reply["warnings"]))
+    return Document(text, tuple(blocks), _sentence(reply["title"]), pages, warnings)
+
+
+def _require(holds: bool) -> None:
+    if not holds:
+        raise ValueError
+
+
+def _list(value: Any) -> list[Any]:
+    _require(type(value) is list)
+    return value  # type: ignore[no-any-return]
+
+
+def _texts(value: Any) -> list[str]:
+    return [_string(item) for item in _list(value)]
+
+
+def _string(value: Any) -> str:
+    _require(type(value) is str)
+    value.encode("utf-8")  # JSON can carry halves of surrogate pairs, which nothing behind this can store
+    return value  # type: ignore[no-any-return]
+
+
+def _sentence(value: Any) -> str:
+    return " ".join(_string(value)[:_MAX_SENTENCE].split())

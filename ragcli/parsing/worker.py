@@ -1,0 +1,124 @@
+"""The child process that parses: bytes in, text and blocks out. Run as `python -m ragcli.parsing.worker MEMORY_MB`.
+
+It first says `{"ready": true}`. A request is `{format, name, max_pages}` with the file's bytes as payload; the reply
+is what `pack` makes, with the text as payload, or `{failed, hint}`. `spent` in a reply asks to be replaced.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, get_args
+
+from ragcli.child import serve
+from ragcli.errors import ParseFailed
+from ragcli.parsing.blocks import MAX_TEXT
+from ragcli.records import BlockKind, Document, Format
+
+OUT_OF_MEMORY = 77
+"""Exit code of a child that met its memory limit: what it holds then is not to be trusted any more."""
+
+KINDS: tuple[BlockKind, ...] = get_args(BlockKind)
+_MAX_WARNINGS = 20
+_MAX_REASON = 200
+
+
+def read(data: bytes, format: Format, max_pages: int) -> Document:
+    """Parse a file's bytes. Raises ParseFailed, and whatever a parser lets through on a broken file."""
+    if not data:
+        raise ParseFailed("empty file")
+    if format == "pdf":
+        from ragcli.parsing.pdf import parse_pdf
+
+        return parse_pdf(data, max_pages)
+    if format == "html":
+        from ragcli.parsing.html import parse_html
+
+        return parse_html(data)
+    from ragcli.parsing.decode import decode
+
+    text, warnings = decode(data)
+    return replace(_read_text(text, format), warnings=warnings)
+
+
+def _read_text(text: str, format: Format) -> Document:
+    if format == "markdown":
+        from ragcli.parsing.markdown import parse_markdown
+
+        return parse_markdown(text)
+    from ragcli.parsing import text as plain
+
+    return {"text": plain.parse_text, "code": plain.parse_code, "csv": plain.parse_csv}[format](text)
+
+
+def pack(document: Document) -> dict[str, Any]:
+    """Return everything but the text as JSON: a block is six numbers, its heading and header indices into lists."""
+    headings: dict[tuple[str, ...], int] = {}
+    headers: dict[str, int] = {}
+    blocks = [
+        (
+            block.start,
+            block.end,
+            KINDS.index(block.kind),
+            headings.setdefault(block.heading, len(headings)),
+            block.page or 0,
+            headers.setdefault(block.header, len(headers)),
+        )
+        for block in document.blocks
+    ]
+    return {
+        "title": document.title,
+        "pages": document.pages,
+        "warnings": document.warnings[:_MAX_WARNINGS],
+        "headings": list(headings),
+        "headers": list(headers),
+        "blocks": blocks,
+    }
+
+
+def answer(request: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], bytes | None]:
+    """Parse one file and return the reply with its payload. Only MemoryError gets out."""
+    try:
+        document = read(data, request["format"], request["max_pages"])
+        if len(document.text) > MAX_TEXT:
+            raise ParseFailed(f"its text is over {MAX_TEXT // 1_000_000} million characters long")
+        return pack(document), document.text.encode("utf-8", "replace")
+    except MemoryError:
+        raise
+    except ParseFailed as error:
+        return {"failed": error.message, "hint": error.hint}, None
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:_MAX_REASON]
+        return {"failed": f"its parser failed ({reason})", "hint": ""}, None
+
+
+def main() -> None:
+    """Answer requests until the parent closes the channel."""
+    memory_mb = int(sys.argv[1])
+    channel = serve(memory_mb)
+    channel.send({"ready": True})
+    while True:
+        try:
+            request, data = channel.receive()
+            reply, text = answer(request, data)
+            channel.send({**reply, "spent": _resident_mb() > memory_mb / 2}, text)
+        except MemoryError:
+            os._exit(OUT_OF_MEMORY)
+        except (EOFError, OSError):
+            return
+
+
+def _resident_mb() -> float:
+    """Return the most memory that this process ever held; 0 where the system cannot say."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+if __name__ == "__main__":
+    main()

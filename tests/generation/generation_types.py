@@ -1,0 +1,18 @@
+"""Types of the fixtures in this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ragcli.generation.engine import LlamaGenerator
+from ragcli.generation.llama import LlamaModel
+
+Build = Callable[..., Path]
+"""Make a tiny model, of the arguments of `tiny_gguf.build` but its path."""
+
+Open = Callable[..., LlamaGenerator]
+"""Open a model in a child process."""
+
+Load = Callable[[Path], LlamaModel]
+"""Load a model in this process."""
