@@ -27,6 +27,10 @@ class LlamaError(Exception):
     """llama.cpp refused."""
 
 
+class ContextRefused(LlamaError):
+    """The model is loaded, but there is no memory for its context."""
+
+
 class Encoded(NamedTuple):
     """A prompt in tokens, of which the first `stable` end with its first content: the part that questions share."""
 
@@ -60,7 +64,7 @@ class LlamaModel:
         context_parameters.n_threads = context_parameters.n_threads_batch = threads
         self._context = c.llama_init_from_model(self._model, context_parameters)
         if not self._context:
-            raise LlamaError(_last_error(f"llama.cpp cannot make a context of {context_size} tokens"))
+            raise ContextRefused(_last_error("llama.cpp gives no reason"))
         self.context_size = context_size
         self._memory = c.llama_get_memory(self._context)
         self._blocks: list[list[int]] = []
@@ -103,7 +107,7 @@ class LlamaModel:
             tokens = (c.llama_token * size)()
             count = c.llama_tokenize(self._vocabulary, data, len(data), tokens, size, False, special)
             if count >= 0:
-                return tokens[:count]
+                return list(tokens[:count])
             if count < -(1 << 30):
                 raise LlamaError("a text is too long to be cut into tokens")
             size = -count

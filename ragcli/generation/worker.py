@@ -16,8 +16,8 @@ Messages are JSON objects; `do` names what is wanted, and each is answered befor
     {"do": "close"}
         ends the process, as does the end of the channel.
 
-What goes wrong is answered by {"error", "kind"}, where `kind` is "bad_model", "too_long" (with "tokens") or "failed".
-A fault in native code ends the process by a signal instead.
+What goes wrong is answered by {"error", "kind"}, where `kind` is "bad_model", "no_context", "too_long" (with "tokens") or
+"failed". A fault in native code ends the process by a signal instead.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class _Worker:
                 self.closed = True
 
     def _load(self, message: dict[str, Any]) -> dict[str, Any]:
-        from ragcli.generation.llama import LlamaError, LlamaModel
+        from ragcli.generation.llama import ContextRefused, LlamaError, LlamaModel
 
         start = time.monotonic()
         try:
@@ -97,6 +97,8 @@ class _Worker:
                 extra_buffers=message["extra_buffers"],
                 threads=message["threads"],
             )
+        except ContextRefused as error:
+            raise _Refused(str(error), "no_context") from None
         except LlamaError as error:
             raise _Refused(str(error), "bad_model") from None
         with _limited_memory(_TEMPLATE_MEMORY):

@@ -107,7 +107,10 @@ def _parse(source: str) -> Any:
         root = etree.fromstring(source.replace("\0", "").encode("utf-8", "replace"), parser)
     except etree.LxmlError:
         root = None
-    if any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log):
+    troubles = {entry.type_name for entry in parser.error_log}
+    if "ERR_NO_MEMORY" in troubles:
+        raise MemoryError
+    if "ERR_RESOURCE_LIMIT" in troubles:
         raise ParseFailed("its elements are nested too deeply")
     if root is None:
         raise ParseFailed("no text")

@@ -31,7 +31,7 @@ _MAX_DEPTH = 8
 _MAX_TITLE = 200
 _PASSWORD_NEEDED, _UNKNOWN_ENCRYPTION = 4, 5  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
 
-_HYPHEN = re.compile(r"([^\W_]+)[\ufffe\x02]([^\W_]*)(\S*)[^\S\n]?")
+_HYPHEN = re.compile(r"(?<![^\W_])([^\W_]++)[\ufffe\x02]([^\W_]*)(\S*)[^\S\n]?")
 _WORD = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -233,24 +233,23 @@ def _join_hyphens(pages: Sequence[str]) -> list[str]:
     """Rejoin words that a line's end has cut. pdfium puts U+FFFE in the place of hyphen and line break.
 
     Whether the hyphen belongs to the word (`cloud-based`) or to the line (`exam-ple`) is asked of the document: does
-    it write the word elsewhere in one of the two ways? Where it does not, what most of its other words say holds.
+    it write the word elsewhere in one of the two ways? Or know both parts as words? Else the word goes with most.
     """
     if not any("\ufffe" in page or "\x02" in page for page in pages):
         return list(pages)
-    known = Counter(word.casefold() for page in pages for word in _WORD.findall(page))
+    known = Counter(word.casefold() for page in pages for word in _WORD.findall(_HYPHEN.sub(" ", page)))
 
     def verdict(match: re.Match[str]) -> int:
-        """Return above 0 where the hyphen is to be kept, below 0 where not, 0 where the document does not say."""
+        """Return above 0 where the hyphen stays, below 0 where it goes, 0 where the document does not say."""
         left, right = match[1].casefold(), match[2].casefold()
-        if not right or not match[2][0].islower() or not match[1][-1].isalpha():
-            return 1
-        return known[f"{left}-{right}"] - known[left + right]
+        return known[f"{left}-{right}"] - known[left + right] or min(known[left], known[right])
 
-    votes = [v > 0 for page in pages for match in _HYPHEN.finditer(page) if (v := verdict(match))]
-    usual = 1 if sum(votes) * 2 > len(votes) else -1
+    verdicts = [found for page in pages for match in _HYPHEN.finditer(page) if (found := verdict(match))]
+    usual = 1 if sum(found > 0 for found in verdicts) * 2 > len(verdicts) else -1
 
     def join(match: re.Match[str]) -> str:
-        hyphen = "-" if (verdict(match) or usual) > 0 else ""
+        is_plain = match[1][-1].isalpha() and match[2][:1].islower()  # `AX-200` and `non-GAAP` keep theirs
+        hyphen = "" if is_plain and (verdict(match) or usual) < 0 else "-"
         return f"{match[1]}{hyphen}{match[2]}{match[3]}\n"
 
     return [_HYPHEN.sub(join, page) for page in pages]

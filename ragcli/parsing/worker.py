@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 from ragcli.child import serve
@@ -111,13 +113,14 @@ def main() -> None:
 
 
 def _resident_mb() -> float:
-    """Return the most memory that this process ever held; 0 where the system cannot say."""
-    try:
-        import resource
-    except ImportError:
-        return 0.0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    """Return the memory that this process holds; 0 where the system cannot say.
+
+    Not getrusage's ru_maxrss: on Linux a child inherits its parent's peak there.
+    """
+    with suppress(OSError):
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+        return pages * os.sysconf("SC_PAGESIZE") / (1 << 20)
+    return 0.0
 
 
 if __name__ == "__main__":

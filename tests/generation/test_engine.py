@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragcli.errors import ModelBad, ModelFailed, ModelMissing
-from ragcli.generation.base import Message
+from ragcli.generation.base import Generator, Message
 
 QUESTION = (Message("system", "Answer from the passages."), Message("user", "How long is the warranty?"))
 CHINESE = "控制器的保修期为二十四个月，自交货之日起计算[1]。"
@@ -59,6 +59,13 @@ def test_the_context_is_no_longer_than_the_model_was_trained_for(build: Build, o
     assert open_model(build(context_length=512), context_size=4096).context_size == 512
 
 
+def test_a_context_larger_than_memory_is_refused(build: Build, open_model: Open) -> None:
+    model = open_model(build(context_length=2**30), context_size=2**30)  # half a terabyte
+    with pytest.raises(ModelFailed, match="no memory for a context of 1073741824 tokens") as caught:
+        model.generate(QUESTION, max_tokens=8)
+    assert "context_size" in caught.value.hint
+
+
 def test_a_prompt_that_is_too_long_is_refused_and_the_model_goes_on(build: Build, open_model: Open) -> None:
     model = open_model(build(), context_size=256)
     question = [Message("user", "warranty 保修期 " * 400)]
@@ -90,6 +97,11 @@ def test_a_seed_decides_what_chance_gives(build: Build, open_model: Open) -> Non
     assert ask(1.0, 1) == ask(1.0, 1) != ask(1.0, 2)
     assert ask(1.0, 2**32 - 1) == ask(1.0, 2**32 - 1)  # which means "any" to llama.cpp
     assert ask(0.0, 1) == ask(0.0, 2)
+
+
+def test_it_is_a_generator(build: Build, open_model: Open) -> None:
+    generator: Generator = open_model(build(), name="tiny")
+    assert (generator.name, generator.kind, generator.context_size) == ("tiny", "llama.cpp", 4096)
 
 
 def test_any_text_may_be_asked(build: Build, open_model: Open) -> None:

@@ -1,0 +1,92 @@
+"""Bytes to text."""
+
+from __future__ import annotations
+
+import codecs
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ragcli.errors import ParseFailed
+from ragcli.parsing.decode import decode
+
+CHINESE = "控制器每十五分钟与网关通信一次，因此在平台上修改的程序最长十五分钟后生效。紧急停水请使用蓝牙。"
+TAIWAN = "控制器每十五分鐘與閘道器通訊一次，因此在平台上修改的程式最長十五分鐘後生效。緊急停水請使用藍牙。"
+JAPANESE = "コントローラーの設定を変更するには、メニューから設定を選択してください。電池の交換は三年ごとに行います。"
+KOREAN = "컨트롤러의 설정을 변경하려면 메뉴에서 설정을 선택하십시오. 배터리는 삼 년마다 교체합니다."
+RUSSIAN = "Контроллер останавливается, когда давление превышает установленный предел."
+FRENCH = "Le contrôleur s'arrête dès que la pression dépasse la limite réglée. Où êtes-vous ? Ça va très bien."
+
+
+@given(st.text().filter(lambda text: "\0" not in text and not text.startswith("\ufeff")))
+def test_utf8_is_read_as_it_is(text: str) -> None:
+    assert decode(text.encode()) == (text, ())
+
+
+@pytest.mark.parametrize(
+    ("bom", "encoding"),
+    [
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+        (codecs.BOM_UTF32_LE, "utf-32-le"),
+        (codecs.BOM_UTF32_BE, "utf-32-be"),
+    ],
+)
+def test_a_byte_order_mark_decides(bom: bytes, encoding: str) -> None:
+    assert decode(bom + "a\r\n中\U0001f600".encode(encoding)) == ("a\r\n中\U0001f600", ())
+
+
+def test_a_broken_utf16_file_says_so() -> None:
+    text, (warning,) = decode(codecs.BOM_UTF16_LE + "ab".encode("utf-16-le") + b"\x00\xd8")
+    assert text == "ab\ufffd"
+    assert "utf-16-le" in warning
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        (CHINESE, "gb18030"),
+        (TAIWAN, "big5"),
+        (JAPANESE, "shift_jis"),
+        (JAPANESE, "euc_jp"),
+        (KOREAN, "euc_kr"),
+        (RUSSIAN, "cp1251"),
+        (RUSSIAN, "koi8_r"),
+        (FRENCH, "latin-1"),
+        (FRENCH + " 20 €", "cp1252"),
+        ("Keep it at 20 °C, ±5 %, in a box of 10×20 mm. " * 3, "latin-1"),
+    ],
+)
+def test_legacy_encodings_are_guessed_with_a_warning(text: str, encoding: str) -> None:
+    decoded, (warning,) = decode(text.encode(encoding))
+    assert decoded == text
+    assert "guess" in warning
+
+
+def test_a_few_broken_bytes_do_not_change_the_encoding() -> None:
+    data = CHINESE.encode()
+    text, (warning,) = decode(data[:31] + b"\xff" + data[31:])
+    assert text.replace("\ufffd", "")[:9] == CHINESE[:9]
+    assert text.endswith(CHINESE[-20:])
+    assert "not valid UTF-8" in warning
+
+
+def test_nul_is_kept_and_reported() -> None:
+    assert decode(b"some text\0 with one") == ("some text\0 with one", ("holds NUL characters",))
+
+
+@pytest.mark.parametrize("data", [b"\0\0\0\1" * 100, b"\x89PNG\r\n\x1a\n" + b"\0\xff" * 100], ids=["zeros", "png"])
+def test_binary_is_refused(data: bytes) -> None:
+    with pytest.raises(ParseFailed, match="binary"):
+        decode(data)
+
+
+@given(st.binary())
+def test_any_bytes_are_text_or_refused(data: bytes) -> None:
+    try:
+        text, _ = decode(data)
+    except ParseFailed:
+        return
+    text.encode()

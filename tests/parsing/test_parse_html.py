@@ -1,0 +1,179 @@
+"""HTML: everything that is content stays, menus go."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from parsing_helpers import block_of, check_blocks, texts
+
+from ragcli.errors import ParseFailed
+from ragcli.parsing.html import parse_html
+
+SAMPLES = Path(__file__).parents[2] / "sample_docs"
+CONTENT = """
+<h1>Pump P-1 <a class="headerlink" href="#x">¶</a></h1>
+<p>It lifts 20&nbsp;m.<br>Not more.</p>
+<h2>Terms</h2>
+<dl><dt>Valve</dt><dd>Opens and <code>closes</code>.</dd></dl>
+<ul><li>One<ul><li>Nested</li></ul></li><li><p>Two</p><p>and more</p></li></ul>
+<table><caption>Prices</caption><thead><tr><th>Part</th><th>Net</th></tr></thead>
+<tr><td>Seal <b>A</b></td><td>12</td></tr><tr><td>Ring</td><td>3<br>each</td></tr></table>
+<pre>x = 1
+  y</pre>
+<details><summary>How to reset?</summary>Hold OK.</details>
+<figure><img src="a.png"><figcaption>Figure 1: wiring</figcaption></figure>
+<blockquote>Quoted.</blockquote>
+"""
+MENU = '<div class="top-menu"><ul><li><a href="/">Start page</a></li><li><a href="/shop">Web shop</a></li></ul></div>'
+PIECES = [
+    *("<p>", "</p>", "<div>", "</div>", "<table>", "<tr>", "<td>", "</table>", "<ul>", "<li>", "<h1>", "</h1>", "<a href=x>"),
+    *("</a>", "text", " ", "<br>", "<pre>", "</pre>", "<main>", "</main>", "<nav>", "</nav>", "<!--", "-->", "&amp;", "中", "\0"),
+]
+
+
+def page(body: str, head: str = "<title>Guide &amp; more</title>") -> bytes:
+    return f"<!DOCTYPE html><html><head>{head}</head><body>{body}</body></html>".encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"<header>{MENU}</header><nav><a href=a>Start page</a></nav><main>{CONTENT}</main><footer>Start page</footer>",
+        f"{MENU}<article>{CONTENT}</article><footer>Start page</footer>",
+        f"{MENU}<div class='content with-sidebar'>{CONTENT}</div><div class='site-footer'><a href=x>Start page</a></div>",
+    ],
+    ids=["main", "article", "neither"],
+)
+def test_all_content_is_kept_in_order_and_the_menu_is_not(body: str) -> None:
+    document = parse_html(page(body))
+    check_blocks(document)
+    pump, terms = ("Pump P-1",), ("Pump P-1", "Terms")
+    assert [(b.kind, b.heading, document.text[b.start : b.end]) for b in document.blocks] == [
+        ("heading", pump, "Pump P-1"),
+        ("paragraph", pump, "It lifts 20 m.\nNot more."),
+        ("heading", terms, "Terms"),
+        ("list_item", terms, "Valve"),
+        ("list_item", terms, "Opens and closes."),
+        ("list_item", terms, "One"),
+        ("list_item", terms, "Nested"),
+        ("list_item", terms, "Two"),
+        ("list_item", terms, "and more"),
+        ("paragraph", terms, "Prices"),
+        ("table_row", terms, "Part | Net"),
+        ("table_row", terms, "Seal A | 12"),
+        ("table_row", terms, "Ring | 3 each"),
+        ("code", terms, "x = 1\n  y"),
+        ("paragraph", terms, "How to reset?"),
+        ("paragraph", terms, "Hold OK."),
+        ("paragraph", terms, "Figure 1: wiring"),
+        ("paragraph", terms, "Quoted."),
+    ]
+    assert [b.header for b in document.blocks if b.kind == "table_row"] == ["", "Part | Net", "Part | Net"]
+    assert document.title == "Guide & more"
+
+
+def test_a_page_of_links_keeps_its_links() -> None:
+    body = "<h1>Policies</h1><ul>" + "".join(f"<li><a href={n}>Policy number {n}</a></li>" for n in range(20)) + "</ul>"
+    assert len(texts(parse_html(page(body)), "list_item")) == 20
+
+
+def test_a_page_that_is_all_menu_is_kept() -> None:
+    assert texts(parse_html(page("<nav><ul><li><a href=1>Only this</a></li></ul></nav>"))) == ["Only this"]
+
+
+def test_a_table_for_layout_is_no_table() -> None:
+    inner = "<table><tr><th>Year</th><th>Level</th></tr><tr><td>1998</td><td>3.2 m</td></tr></table>"
+    document = parse_html(page(f"<table><tr><td>Left</td><td><h1>Old page</h1><p>By the river.</p>{inner}</td></tr></table>"))
+    assert texts(document, "table_row") == ["Year | Level", "1998 | 3.2 m"]
+    assert block_of(document, "By the river.").heading == ("Old page",)
+
+
+def test_a_table_with_heads_in_its_rows_has_no_header_row() -> None:
+    rows = "<tr><th>Flow</th><td>3</td></tr><tr><th>Lift</th><td>20</td></tr>"
+    document = parse_html(page(f"<p>Data</p><table>{rows}</table>"))
+    assert [b.header for b in document.blocks if b.kind == "table_row"] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("head", "text", "encoding"),
+    [
+        ('<meta charset="gb2312">', "阀门控制器使用说明", "gb18030"),
+        ('<meta http-equiv="Content-Type" content="text/html; charset=big5">', "閥門控制器使用說明", "big5"),
+        ("<meta charset=shift_jis>", "設定を変更", "cp932"),
+        ('<meta charset="iso-8859-1">', "20 € – façade", "cp1252"),
+        ('<meta charset="iso-8859-1">', "really UTF-8: façade 中", "utf-8"),
+        ("<meta charset=rot13>", "plain", "utf-8"),
+        ("", "mark: 中", "utf-8-sig"),
+        ("", "mark: 中", "utf-16"),
+    ],
+)
+def test_the_declared_encoding_is_read(head: str, text: str, encoding: str) -> None:
+    document = parse_html(f"<html><head>{head}</head><body><p>{text}</p></body></html>".encode(encoding))
+    assert texts(document) == [text]
+
+
+def test_a_guessed_encoding_is_a_warning() -> None:
+    document = parse_html("<p>Ça dépasse la limite réglée à l'été.</p>".encode("latin-1"))
+    assert texts(document) == ["Ça dépasse la limite réglée à l'été."]
+    assert "guess" in document.warnings[0]
+
+
+def test_entities_of_a_dtd_stay_unread() -> None:
+    bomb = b'<!DOCTYPE html [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;"><!ENTITY c SYSTEM "file:///etc/passwd">]>'
+    document = parse_html(bomb + b"<html><body><p>one &b; two &c;</p></body></html>")
+    assert "aaaa" not in document.text
+    assert "root:" not in document.text
+
+
+@pytest.mark.parametrize("data", [b"   ", b"<html><body><script>x</script></body></html>", b"<!-- only -->"])
+def test_a_page_without_text_fails(data: bytes) -> None:
+    with pytest.raises(ParseFailed, match="no text"):
+        parse_html(data)
+
+
+def test_nesting_beyond_reason_is_a_failure_not_a_silent_loss() -> None:
+    assert texts(parse_html(b"<div>" * 1500 + b"deep")) == ["deep"]
+    with pytest.raises(ParseFailed, match="nested too deeply"):
+        parse_html(b"<div>" * 5000 + b"deep")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<nav>" * 1900 + "<p>x</p>" * 5000,
+        "<div class=sidebar>" * 1900 + "<p>x</p>" * 1000,
+        "<p><a href=x>link</a></p>" * 5000,
+        "<table>" + "<tr><td>a</td><td>b</td></tr>" * 5000 + "</table>",
+        "<button>a</button>b" * 10_000,
+        "<" * 500_000,
+    ],
+    ids=["navs", "named", "links", "rows", "buttons", "lt"],
+)
+def test_hostile_pages_are_read_in_seconds(source: str) -> None:
+    start = time.perf_counter()
+    check_blocks(parse_html(source.encode()))
+    assert time.perf_counter() - start < 5
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(PIECES)).map("".join))
+def test_blocks_hold_every_character(source: str) -> None:
+    try:
+        document = parse_html(source.encode())
+    except ParseFailed:
+        return
+    check_blocks(document)
+
+
+@pytest.mark.parametrize("name", ["returns-and-refunds.html", "gw-3-gateway-guide.html", "GW-2网关快速上手.html"])
+def test_the_samples_lose_their_banners_only(name: str) -> None:
+    (path,) = SAMPLES.rglob(name)
+    document = parse_html(path.read_bytes())
+    check_blocks(document)
+    for unwanted in ("cookies", "Newsletter", "Imprint", "Was this page helpful"):
+        assert unwanted not in document.text
+    assert document.blocks[0].kind == "heading"

@@ -1,0 +1,68 @@
+"""Plain text, code and CSV."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from parsing_helpers import check_blocks, texts
+
+from ragcli.parsing.blocks import cover, paragraphs
+from ragcli.parsing.text import parse_code, parse_csv, parse_text
+from ragcli.records import Block
+
+PIECES = ("word", " ", "\n", "\r", "\r\n", "\n\n", "- ", "1. ", "1.5", "一、", ",", ";", '"', "\t", "\f", "\0", "\x85", "中")
+
+
+@pytest.mark.parametrize("parse", [parse_text, parse_code, parse_csv])
+@given(text=st.one_of(st.lists(st.sampled_from(PIECES)).map("".join), st.text()))
+def test_blocks_hold_every_character(parse, text: str) -> None:  # type: ignore[no-untyped-def]
+    document = parse(text)
+    assert document.text == text
+    check_blocks(document)
+
+
+@given(
+    text=st.lists(st.sampled_from(["a", " ", "\n", "\r"])).map("".join),
+    cuts=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40))),
+)
+def test_cover_mends_any_blocks(text: str, cuts: list[tuple[int, int]]) -> None:
+    blocks = [Block(min(a, len(text)), min(b, len(text)), "heading") for a, b in cuts]
+    kept = cover(text, blocks)
+    assert [b.start for b in kept] == sorted(b.start for b in kept)
+    assert "".join("".join(text[b.start : b.end].split()) for b in kept) == "".join(text.split())
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
+def test_only_empty_lines_part_paragraphs(end: str) -> None:
+    text = f"one{end}two{end} {end}{end}three"
+    assert [text[a:b] for a, b in paragraphs(text)] == [f"one{end}two", "three"]
+
+
+def test_items_of_a_list_are_blocks() -> None:
+    document = parse_text("Steps:\r\n1. open\r\n   slowly\r\n2. close\r\n\r\nIt weighs\r\n1.5 kg or\r\n2.5 kg.\r\n")
+    assert [(b.kind, text) for b, text in zip(document.blocks, texts(document), strict=True)] == [
+        ("paragraph", "Steps:"),
+        ("list_item", "1. open\r\n   slowly"),
+        ("list_item", "2. close"),
+        ("paragraph", "It weighs\r\n1.5 kg or\r\n2.5 kg."),
+    ]
+
+
+def test_chinese_items_are_blocks() -> None:
+    document = parse_text("一、总则\n本办法适用于全体员工。\n二、请假\n（一）病假\n（二）事假\n")
+    assert texts(document, "list_item") == ["一、总则\n本办法适用于全体员工。", "二、请假", "（一）病假", "（二）事假"]
+
+
+def test_code_is_cut_at_empty_lines() -> None:
+    assert texts(parse_code("a = 1\nb = 2\n\n\ndef f():\n    pass\n")) == ["a = 1\nb = 2", "def f():\n    pass"]
+
+
+def test_csv_rows_carry_the_header_and_may_span_lines() -> None:
+    document = parse_csv('name;note\r\nA;"two\r\nlines"\r\n\r\nB;x\r\n')
+    assert texts(document) == ["name;note", 'A;"two\r\nlines"', "B;x"]
+    assert [b.header for b in document.blocks] == ["", "name;note", "name;note"]
+
+
+def test_csv_with_an_open_quote_goes_line_by_line() -> None:
+    assert texts(parse_csv('a,b\n1,"x\n2,y\n3,z\n')) == ["a,b", '1,"x', "2,y", "3,z"]
