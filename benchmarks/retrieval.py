@@ -100,7 +100,9 @@ def xquad_rows(folder: Path, language: str) -> list[Row]:
     for article in json.loads((data("xquad") / f"xquad.{language}.dev.json").read_text("utf-8"))["data"]:
         name = f"{article['title']}.md"
         paragraphs = [paragraph["context"] for paragraph in article["paragraphs"]]
-        (folder / name).write_text("\n\n".join([f"# {article['title'].replace('_', ' ')}", *paragraphs]) + "\n", "utf-8")
+        (folder / name).write_text(
+            "\n\n".join([f"# {article['title'].replace('_', ' ')}", *paragraphs]) + "\n", "utf-8"
+        )
         for paragraph in article["paragraphs"]:
             for qa in paragraph["qas"]:
                 start = qa["answers"][0]["answer_start"]

@@ -1,10 +1,10 @@
 """Document -> Chunks: cut at structure, sized by the encoder's own tokenizer.
 
-A document is first cut into *atoms* that read as one: a sentence, a list item, a table row, a line of code. Atoms are
-then packed into chunks of about the same width by dynamic programming, which weighs how far each chunk is from the target
-against how good a place its end is to cut (a paragraph's end is better than a sentence's, a sentence's better than a
-comma). Chunks never cross a page or a section, and never exceed the encoder's window or `MAX_CHARS` characters, so the
-encoder never truncates one.
+A document is first cut into *atoms* that read as one: a sentence, a list item, a table row, a line of code. They are
+then packed into chunks of about the same width by dynamic programming, which weighs how far each chunk is from the
+target against how good a place its end is to cut (a paragraph's end is better than a sentence's, a sentence's better
+than a comma). Chunks never cross a page or a section, and never exceed the encoder's window or `MAX_CHARS` characters,
+so the encoder never truncates one.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Protocol
 
-from ragcli.words import CJK
 from ragcli.records import Block, Chunk, Document
+from ragcli.words import CJK
 
 CHUNKER_VERSION = 1
 MAX_CHARS = 4000
@@ -50,7 +50,7 @@ class _Atom:
     heading: bool = False
 
 
-CUT_BLOCK, CUT_LINE, CUT_SENTENCE, CUT_CLAUSE, CUT_WORD, CUT_CHARACTER = 0.0, 0.1, 0.2, 0.6, 1.0, 2.0
+CUT_BLOCK, CUT_LINE, CUT_SENTENCE, CUT_ROW, CUT_CLAUSE, CUT_WORD, CUT_CHARACTER = 0.0, 0.1, 0.2, 0.3, 0.6, 1.0, 2.0
 """Prices of a cut, on the scale on which a chunk of twice the target, or of none of it, costs 1."""
 
 _ABBREVIATION = re.compile(
@@ -69,6 +69,8 @@ _CLAUSE_END = re.compile(r"[,;:，、；：](?=\s)|[，、；：]|\s[–—-]\s"
 _SPACE = re.compile(r"\s+")
 
 
+CONTEXT_TOKENS = 20
+"""The path of headings goes up no further than this: long ones say less of a chunk than its own text does."""
 _SLICE = 20_000
 _WIDE = re.compile(f"[{CJK}]")
 
@@ -137,6 +139,16 @@ class _Cutter:
     def cost(self, text: str) -> int:
         return len(self.tokenizer.token_starts([text])[0])
 
+    def path(self, name: str, heading: tuple[str, ...], limit: int) -> str:
+        """Return `name > heading > heading`: the deepest headings first, and those above as far as the space goes."""
+        steps: list[str] = []
+        for title in reversed(heading):
+            longer = self.clip(title, limit)
+            if steps and self.cost(" > ".join((name, longer, *steps))) > CONTEXT_TOKENS:
+                break
+            steps.insert(0, longer)
+        return self.clip(" > ".join(dict.fromkeys((name, *steps))), limit)
+
     def clip(self, text: str, limit: int) -> str:
         """Return the beginning of `text` that is at most `limit` tokens long, on one line."""
         text = " ".join(text[: limit * 8].split())
@@ -149,7 +161,8 @@ class _Cutter:
     def _atom(self, start: int, end: int, cut: float, heading: bool = False) -> _Atom:
         return _Atom(start, end, self.count(start, end), width(self.text[start:end]), cut, heading)
 
-    def atoms(self, block: Block, limit: int) -> Iterator[_Atom]:
+    def atoms(self, block: Block, limit: int, last: float) -> Iterator[_Atom]:
+        """Cut a block into atoms of at most `limit` tokens; `last` is the price of a cut after the block."""
         span = _trim(self.text, block.start, block.end)
         if span is None:
             return
@@ -160,11 +173,11 @@ class _Cutter:
         else:
             ladder = [CUT_LINE, CUT_SENTENCE, CUT_CLAUSE, CUT_WORD]
         whole = block.kind in ("heading", "table_row")
-        parts = [(span, CUT_BLOCK)] if whole else list(self._split(span, ladder.pop(0), CUT_BLOCK, block))
+        parts = [(span, last)] if whole else list(self._split(span, ladder.pop(0), last, block))
         while ladder:
             price = ladder.pop(0)
             always = price == CUT_SENTENCE and not whole
-            refined = []
+            refined: list[tuple[tuple[int, int], float]] = []
             for (a, b), cut in parts:
                 if always or not self._fits(a, b, limit):
                     refined += self._split((a, b), price, cut, block)
@@ -235,7 +248,7 @@ def chunk(
     chunks: list[Chunk] = []
     for section in _sections(document.blocks):
         heading, page = section[-1].heading, section[0].page
-        context = cutter.clip(" > ".join(dict.fromkeys((name, *heading))), limit // 4)
+        context = cutter.path(name, heading, limit // 4)
         headers = {block.header: cutter.clip(block.header, limit // 4) for block in section if block.header}
         room = limit - 2 - max(cutter.cost(f"{context}\n{header}") for header in ["", *headers.values()])
         for start, end, block in _spans(cutter, section, target, room):
@@ -253,13 +266,23 @@ def _spans(cutter: _Cutter, section: Sequence[Block], target: int, room: int) ->
     """
     limit = room
     while True:
-        atoms = [(atom, block) for block in section for atom in cutter.atoms(block, limit)]
+        atoms = [
+            (atom, block)
+            for block, following in zip_longest(section, section[1:])
+            for atom in cutter.atoms(block, limit, _price_after(block, following))
+        ]
         runs = _pack([atom for atom, _ in atoms], target, limit)
         spans = [(atoms[run.start][0].start, atoms[run.stop - 1][0].end, atoms[run.start][1]) for run in runs]
         close = [cutter.text[a:b] for a, b, _ in spans if cutter.count(a, b) > room * 3 // 4]
         if limit <= 8 or not close or max(map(len, cutter.tokenizer.token_starts(close))) <= room:
             return spans
         limit = limit * 3 // 4
+
+
+def _price_after(block: Block, following: Block | None) -> float:
+    """Return the price of a cut between two blocks: a table or list is better left whole."""
+    whole = following is not None and following.kind == block.kind and block.kind in ("table_row", "list_item")
+    return CUT_ROW if whole else CUT_BLOCK
 
 
 def _sections(blocks: Sequence[Block]) -> Iterator[list[Block]]:

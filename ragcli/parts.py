@@ -47,8 +47,10 @@ def embedder(name: str, settings: Settings, on_download: Download) -> OnnxEmbedd
 
 
 def embedder_of(index: Index, settings: Settings, on_download: Download) -> OnnxEmbedder:
-    """Return the encoder that an index was built with, and make sure that it is the same. A new index takes the
-    encoder of the settings."""
+    """Return the encoder that an index was built with, and make sure that it is the same.
+
+    A new index takes the encoder of the settings.
+    """
     found = embedder(index.encoder or settings.encoder, settings, on_download)
     index.adopt(found)
     return found

@@ -1,7 +1,7 @@
 """Question -> Hits.
 
-Two legs look for chunks: *dense* compares the question's vector with the chunks' (cosine), *lexical* their words (BM25).
-Both scores are absolute, 0 to 1, so they are simply added:
+Two legs look for chunks: *dense* compares the question's vector with the chunks' (cosine), *lexical* their words
+(BM25). Both scores are absolute, 0 to 1, so they are simply added:
 
     score(chunk) = w * dense(chunk) + (1 - w) * lexical(chunk)
 
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 Mode = Literal["hybrid", "dense", "lexical"]
 
-DENSE_WEIGHT = 0.45
+DENSE_WEIGHT = 0.5
 CANDIDATES = 100
 """Chunks taken from each leg before they are scored by both."""
 REACH, DECAY = 2, 0.7
 """How many neighbours on each side count, and how fast they count less."""
 DENSE_AROUND, LEXICAL_AROUND = 0.6, 0.5
 """Weight of the neighbours' mean beside a chunk's own score of 1."""
-JOIN_FROM = 0.9
+JOIN_FROM = 0.92
 """A neighbour is joined where it has at least this share of the passage's best score."""
 JOIN_WIDTH = 1400
 SAME_PAGE = 0.8

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from pathspec import GitIgnoreSpec
 
@@ -184,7 +185,7 @@ def _reason(error: OSError) -> str:
     )
 
 
-def _open(path: Path):
+def _open(path: Path) -> BinaryIO:
     """Open a regular file for reading; a FIFO or device can neither block nor be read."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from typing import Any
 
 WORDS_VERSION = 1
 """Stored with an index; raise it when the words of any text change."""
@@ -27,13 +28,14 @@ _HYPHEN = re.compile("[-‐‑]")
 _LETTERS_DIGITS = re.compile(r"([a-z]+)(\d+)")
 _DIACRITICS = {c: None for c in range(0x300, 0x370)}
 
-STOP_WORDS = frozenset(
-    """a about above after again against all am an and any are as at be because been before being below between both
+_ENGLISH = """
+    a about above after again against all am an and any are as at be because been before being below between both
     but by can could did do does doing down during each few for from further had has have having he her here hers him
     his how i if in into is it its just me more most my no nor not now of off on once only or other our ours out over
     own same she should so some such than that the their theirs them then there these they this those through to too
-    under until up very was we were what when where which while who whom why will with would you your yours""".split()
-)
+    under until up very was we were what when where which while who whom why will with would you your yours
+"""
+STOP_WORDS = frozenset(_ENGLISH.split())
 
 FUNCTION_CHARACTERS = frozenset("的了是什么哪谁吗呢何怎")
 """Characters of Chinese question words and particles. What holds one says nothing about the topic."""
@@ -54,9 +56,9 @@ def fold(text: str) -> str:
 def words(text: str) -> list[str]:
     """Return the words of `text` in order, normalized for search.
 
-    A CJK run of n characters gives its n - 1 pairs, and its characters but for those that only carry grammar. A word of letters and digits is
-    given whole and in parts, whether it is hyphenated or not (`AX-200` and `AX200` both give ax, 200, ax200), so that
-    every spelling finds the others.
+    A CJK run of n characters gives its n - 1 pairs, and its characters but for those that only carry grammar. A word
+    of letters and digits is given whole and in parts, hyphenated or not (`AX-200` and `AX200` both give ax, 200,
+    ax200), so that every spelling finds the others.
     """
     found: list[str] = []
     for match in _WORD.finditer(fold(text)):
@@ -111,7 +113,7 @@ def _stem(word: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _stemmer():
+def _stemmer() -> Any:
     import Stemmer
 
     return Stemmer.Stemmer("english")

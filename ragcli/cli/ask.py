@@ -61,7 +61,7 @@ def ask(
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Answer a question from the index, and cite where it stands. Exit code 3 means that the documents do not answer."""
+    """Answer a question from the index, and cite where it stands. Exit code 3: the documents do not answer."""
     settings = options.settings(
         index, model=model or None, device=device, temperature=temperature, max_tokens=max_tokens
     )

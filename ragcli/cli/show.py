@@ -33,7 +33,9 @@ def sources(
     try:
         if failed:
             failures = [f for f in opened.catalog.failures() if not collection or f.collection in collection]
-            rows = [{"path": str(f.path), "collection": f.collection, "reason": f.reason} for f in failures]
+            rows: list[dict[str, object]] = [
+                {"path": str(f.path), "collection": f.collection, "reason": f.reason} for f in failures
+            ]
         else:
             files = [f for f in opened.catalog.files() if not collection or f.collection in collection]
             rows = [_row(f) for f in files]

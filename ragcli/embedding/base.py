@@ -15,16 +15,18 @@ if TYPE_CHECKING:
 class Embedder(Protocol):
     """Turns texts into vectors of length 1.
 
-    `id` names the encoder, `fingerprint` its exact weights; vectors of two fingerprints are never mixed. `window` is
-    the most tokens of a passage, without special tokens and prefix. `floor` is the cosine of texts that have nothing
-    to do with each other.
+    `id` names the encoder, `fingerprint` its exact weights; vectors of two fingerprints are never mixed. `floor`
+    is the cosine of texts that have nothing to do with each other.
     """
 
     id: str
     fingerprint: str
     dimension: int
-    window: int
     floor: float
+
+    @property
+    def window(self) -> int:
+        """Most tokens of a passage, without special tokens and prefix."""
 
     def token_starts(self, texts: Sequence[str]) -> list[list[int]]:
         """Return, for each text, the start offset of every token in order, without special tokens."""

@@ -114,4 +114,5 @@ class OnnxEmbedder:
         hidden = self._session.run(["last_hidden_state"], {k: v for k, v in inputs.items() if k in names})[0]
         vectors = np.einsum("bth,bt->bh", hidden, mask.astype(np.float32)) / mask.sum(axis=1, keepdims=True)
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        return vectors.astype(np.float32)
+        scaled: Vectors = vectors.astype(np.float32)
+        return scaled

@@ -1,0 +1,1 @@
+"""Writers of answers: quotes without a model, llama.cpp in a child process with one."""

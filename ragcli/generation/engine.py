@@ -34,7 +34,7 @@ The second lets threads that wait for each other sleep after some microseconds: 
 milliseconds, and on a machine that does other work too, a model of 100 million weights falls to 1 or 2 tokens a second
 instead of 30."""
 
-_STOP_SECONDS = 0.35
+_STOP_SECONDS = 0.25
 _LOOK_UP_SECONDS = 0.05
 
 Result = TypeVar("Result")

@@ -16,8 +16,8 @@ Messages are JSON objects; `do` names what is wanted, and each is answered befor
     {"do": "close"}
         ends the process, as does the end of the channel.
 
-What goes wrong is answered by {"error", "kind"}, where `kind` is "bad_model", "no_context", "too_long" (with "tokens") or
-"failed". A fault in native code ends the process by a signal instead.
+What goes wrong is answered by {"error", "kind"}, where `kind` is "bad_model", "no_context" (no memory for it),
+"too_long" (with "tokens") or "failed". A fault in native code ends the process by a signal instead.
 """
 
 from __future__ import annotations

@@ -118,9 +118,12 @@ def _parse(source: str) -> Any:
 
 
 def _drop(root: Any, query: str) -> Any:
+    """Remove what `query` finds. Not by drop_tree(), which refuses text with control characters."""
+    from lxml import etree
+
     for element in root.xpath(query):
-        if element.getparent() is not None:
-            element.drop_tree()
+        element.tag = "dropped"
+    etree.strip_elements(root, "dropped", with_tail=False)
     return root
 
 

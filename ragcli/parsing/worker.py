@@ -105,7 +105,8 @@ def main() -> None:
         try:
             request, data = channel.receive()
             reply, text = answer(request, data)
-            channel.send({**reply, "spent": _resident_mb() > memory_mb / 2}, text)
+            channel.send({**reply, "spent": _resident_mb() > memory_mb / 4}, text)
+            del request, data, reply, text
         except MemoryError:
             os._exit(OUT_OF_MEMORY)
         except (EOFError, OSError):

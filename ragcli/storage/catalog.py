@@ -2,8 +2,8 @@
 
     meta        what made the index: format, encoder, versions, where the vectors lie
     documents   one row per file: its text, its blocks, and what was true of it when it was read
-    chunks      the spans of a document; `vector` names the row of `vectors`, or is NULL where the encoder cannot read it
-    vectors     float32 rows keyed by encoder and text, so that text which stays is never embedded again
+    chunks      the spans of a document; `vector` names a row of `vectors`, or is NULL where the encoder cannot read it
+    vectors     float32 rows keyed by encoder and text: text that stays is never embedded again
     words       FTS5 over the normalized words of each chunk and its context (storage/lexical.py)
     failures    files that could not be read, so that they are not tried again until they change
 
@@ -66,7 +66,9 @@ _MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX chunks_document ON chunks (document);
     CREATE INDEX chunks_vector ON chunks (vector);
     CREATE TABLE vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL);
-    CREATE VIRTUAL TABLE words USING fts5 (body, tokenize = "unicode61 remove_diacritics 0 categories 'L* M* N* P* S* Co'");
+    CREATE VIRTUAL TABLE words USING fts5 (
+        body, tokenize = "unicode61 remove_diacritics 0 categories 'L* M* N* P* S* Co'"
+    );
     CREATE VIRTUAL TABLE postings USING fts5vocab (words, instance);
     CREATE TABLE failures (
         collection TEXT NOT NULL,
@@ -141,8 +143,9 @@ def _file(row: Sequence[Any]) -> StoredFile:
 
 
 def _chunk(row: Sequence[Any]) -> StoredChunk:
-    *plain, heading, context, vector = row
-    return StoredChunk(*plain, tuple(json.loads(heading)), context, vector)
+    ident, chunk_id, document, start, end, page, line, width, heading, context, vector = row
+    headings = tuple(json.loads(heading))
+    return StoredChunk(ident, chunk_id, document, start, end, page, line, width, headings, context, vector)
 
 
 class Catalog:

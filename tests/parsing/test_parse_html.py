@@ -29,10 +29,9 @@ CONTENT = """
 <blockquote>Quoted.</blockquote>
 """
 MENU = '<div class="top-menu"><ul><li><a href="/">Start page</a></li><li><a href="/shop">Web shop</a></li></ul></div>'
-PIECES = [
-    *("<p>", "</p>", "<div>", "</div>", "<table>", "<tr>", "<td>", "</table>", "<ul>", "<li>", "<h1>", "</h1>", "<a href=x>"),
-    *("</a>", "text", " ", "<br>", "<pre>", "</pre>", "<main>", "</main>", "<nav>", "</nav>", "<!--", "-->", "&amp;", "中", "\0"),
-]
+TAGS = ("p", "div", "table", "tr", "td", "ul", "li", "h1", "a", "pre", "main", "nav")
+PIECES = [*(f"<{tag}>" for tag in TAGS), *(f"</{tag}>" for tag in TAGS), "<a href=x>", "<br>", "<!--", "-->", "&amp;"]
+PIECES += ["text", " ", "中", "\0"]
 
 
 def page(body: str, head: str = "<title>Guide &amp; more</title>") -> bytes:
@@ -44,7 +43,7 @@ def page(body: str, head: str = "<title>Guide &amp; more</title>") -> bytes:
     [
         f"<header>{MENU}</header><nav><a href=a>Start page</a></nav><main>{CONTENT}</main><footer>Start page</footer>",
         f"{MENU}<article>{CONTENT}</article><footer>Start page</footer>",
-        f"{MENU}<div class='content with-sidebar'>{CONTENT}</div><div class='site-footer'><a href=x>Start page</a></div>",
+        f"{MENU}<div class='text with-sidebar'>{CONTENT}</div><div class='site-footer'><a href=x>Start page</a></div>",
     ],
     ids=["main", "article", "neither"],
 )
@@ -76,6 +75,12 @@ def test_all_content_is_kept_in_order_and_the_menu_is_not(body: str) -> None:
     assert document.title == "Guide & more"
 
 
+def test_control_characters_do_no_harm() -> None:
+    document = parse_html(b"<p>a<button>x</button>b\x01&#2;c<nav>y</nav>\x0cd &#xFFFE;</p>")
+    check_blocks(document)
+    assert "".join(c for c in document.text if c.isalpha()) == "abcd"
+
+
 def test_a_page_of_links_keeps_its_links() -> None:
     body = "<h1>Policies</h1><ul>" + "".join(f"<li><a href={n}>Policy number {n}</a></li>" for n in range(20)) + "</ul>"
     assert len(texts(parse_html(page(body)), "list_item")) == 20
@@ -87,7 +92,9 @@ def test_a_page_that_is_all_menu_is_kept() -> None:
 
 def test_a_table_for_layout_is_no_table() -> None:
     inner = "<table><tr><th>Year</th><th>Level</th></tr><tr><td>1998</td><td>3.2 m</td></tr></table>"
-    document = parse_html(page(f"<table><tr><td>Left</td><td><h1>Old page</h1><p>By the river.</p>{inner}</td></tr></table>"))
+    document = parse_html(
+        page(f"<table><tr><td>Left</td><td><h1>Old page</h1><p>By the river.</p>{inner}</td></tr></table>")
+    )
     assert texts(document, "table_row") == ["Year | Level", "1998 | 3.2 m"]
     assert block_of(document, "By the river.").heading == ("Old page",)
 

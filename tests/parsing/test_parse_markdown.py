@@ -11,10 +11,9 @@ from parsing_helpers import block_of, check_blocks, texts
 
 from ragcli.parsing.markdown import parse_markdown
 
-PIECES = (
-    *("word", "# ", "## ", "\n", "\r", "\r\n", "\n\n", "| a | b |\n", "|---|---|\n", "```\n", "---\n", "- ", "> ", "1. "),
-    *("    ", "\t", "===\n", "<div>\n", "<!-- ", "-->", "[x]: y\n", "**", "\f", "\0", "中", "。", "\u2028", "\x85", "title: x\n"),
-)
+LINES = ["\n", "\r", "\r\n", "\n\n", "| a | b |\n", "|---|---|\n", "```\n", "---\n", "===\n", "[x]: y\n", "title: x\n"]
+STARTS = ["# ", "## ", "- ", "> ", "1. ", "    ", "\t", "<div>", "<!-- ", "-->", "**"]
+PIECES = [*LINES, *STARTS, "word", "\f", "\0", "中", "。", "\u2028", "\x85"]
 SAMPLE = """---
 title: "The manual"
 ---
@@ -119,7 +118,20 @@ def test_links_below_a_heading_do_not_swell_it() -> None:
         "# a\n" * 20_000,
         "x" * 1_000_000,
     ],
-    ids=["gt", "quotes", "brackets", "heading", "items", "nested", "stars", "ticks", "comments", "table", "heads", "line"],
+    ids=[
+        "gt",
+        "quotes",
+        "brackets",
+        "heading",
+        "items",
+        "nested",
+        "stars",
+        "ticks",
+        "comments",
+        "table",
+        "heads",
+        "line",
+    ],
 )
 def test_hostile_text_is_read_in_seconds(text: str) -> None:
     start = time.perf_counter()

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,12 +43,11 @@ def pool() -> Iterator[ParserPool]:
 def children() -> set[int]:
     """Return the process ids of this process's children."""
     found = set()
-    for entry in os.listdir("/proc"):
-        with suppress(OSError, ValueError):
-            with open(f"/proc/{int(entry)}/stat", encoding="utf-8") as stat:  # noqa: PTH123
-                fields = stat.read().rpartition(")")[2].split()
-            if int(fields[1]) == os.getpid() and fields[0] != "Z":
-                found.add(int(entry))
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            state, parent = (folder / "stat").read_text("utf-8").rpartition(")")[2].split()[:2]
+            if int(parent) == os.getpid() and state != "Z":
+                found.add(int(folder.name))
     return found
 
 
@@ -179,12 +179,12 @@ def test_a_child_that_was_killed_while_idle_costs_nothing() -> None:
 def test_a_child_that_has_grown_is_replaced_and_another_is_not() -> None:
     ballast = b"x" * (400 << 20)  # a child must not be judged by its parent's size
     before = children()
-    with ParserPool(1, 60, 256, 100) as pool:
+    with ParserPool(1, 60, 512, 100) as pool:
         pool.parse(b"small", "text", "x")
         first = children() - before
         pool.parse(b"small", "text", "x")
         assert children() - before == first
-        pool.parse(b"a\n\n" * 400_000, "code", "many blocks")
+        pool.parse(b"words " * 12_000_000, "code", "large")
         pool.parse(b"small", "text", "x")
         assert len(ballast) > 0
         assert first.isdisjoint(children() - before)

@@ -172,7 +172,9 @@ def test_a_missing_end_is_a_warning() -> None:
 
 
 def test_one_unreadable_page_does_not_lose_the_others() -> None:
-    data = raw_page(b"BT /F1 12 Tf 50 500 Td (hello) Tj ET", times=3).replace(b"3 0 R 3 0 R 3 0 R", b"3 0 R 9 0 R 3 0 R")
+    data = raw_page(b"BT /F1 12 Tf 50 500 Td (hello) Tj ET", times=3).replace(
+        b"3 0 R 3 0 R 3 0 R", b"3 0 R 9 0 R 3 0 R"
+    )
     document = parse_pdf(data, 10)
     assert document.text.split() == ["hello", "hello"]
     assert any(warning.startswith("page 2 has faults") for warning in document.warnings)
@@ -194,7 +196,10 @@ def test_both_samples_keep_their_structure() -> None:
     assert block_of(chinese, "先打开网关的入网窗口").heading == ("4 手机设置", "4.3 加入网关")
     english = parse_pdf((SAMPLES / "manuals" / "vc-8-controller-manual.pdf").read_bytes(), 10)
     check_pages(english)
-    assert block_of(english, "Tighten the screws to 0.5 Nm").heading == ("3 Mounting and wiring", "3.3 Wiring the valves")
+    assert block_of(english, "Tighten the screws to 0.5 Nm").heading == (
+        "3 Mounting and wiring",
+        "3.3 Wiring the valves",
+    )
     assert block_of(english, "Read this chapter").kind == "paragraph"
     assert len([b for b in english.blocks if b.kind == "heading"]) == 29
 

@@ -26,7 +26,23 @@ Liabilities
 Trade payables 379 312 %
 See the notes, which are part of these statements and are printed on the pages that follow them here.
 """
-PIECES = ("word ", "Sentence. ", "\n", "• ", "1. ", "12 ", "$ 3 ", "(4) ", "— ", "2019 ", "中文。", "\t", "   ", "_", "\n\n")
+PIECES = [
+    "word ",
+    "Sentence. ",
+    "• ",
+    "1. ",
+    "12 ",
+    "$ 3 ",
+    "(4) ",
+    "— ",
+    "2019 ",
+    "中文。",
+    "\t",
+    "   ",
+    "_",
+    "\n",
+    "\n\n",
+]
 
 
 def cut(text: str, marks: tuple[Mark, ...] = ()) -> Document:
@@ -38,7 +54,7 @@ def shown(document: Document) -> list[tuple[str, str]]:
     return [(block.kind, document.text[block.start : block.end]) for block in document.blocks]
 
 
-@given(st.one_of(st.lists(st.sampled_from(PIECES)).map("".join), st.text(alphabet=st.characters(exclude_categories=("Cs",)))))
+@given(st.one_of(st.lists(st.sampled_from(PIECES)).map("".join), st.text(alphabet=st.characters(codec="utf-8"))))
 def test_blocks_hold_every_line(text: str) -> None:
     document = cut(text)
     check_blocks(document)
@@ -65,7 +81,7 @@ def test_a_table_has_rows_subheadings_and_a_header() -> None:
 
 
 def test_one_line_of_prose_with_numbers_is_no_table() -> None:
-    text = "The rate was raised in several steps, at first to 3, and after that in 2019 and once more 5 7\nand then fell.\n"
+    text = "The rate was raised in several steps, at first to 3, and then in 2019 and once more 5 7\nand then fell.\n"
     assert shown(cut(text)) == [("paragraph", text.strip())]
 
 
