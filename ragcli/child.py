@@ -12,16 +12,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping
-from multiprocessing.connection import Connection
 from typing import Any
 
 MAX_MESSAGE = 1 << 30
+"""Most bytes of one message, payload included, where the receiver sets no other limit."""
+
+_SIZES = struct.Struct(">QQ")  # bytes of JSON, bytes of payload
+_BLOCK = 1 << 20
 _STDERR_KEPT = 8192
 
 
@@ -36,40 +41,95 @@ class ChildDied(Exception):
         super().__init__(name)
 
 
+class ChildBabbled(ChildDied):
+    """What the child sent is no message, or too long a one. It has been killed."""
+
+    def __init__(self, stderr: str) -> None:
+        super().__init__(0, stderr)
+        self.args = ("a message that makes no sense",)
+
+
 class ChildTimeout(Exception):
-    """The child did not answer in time. It has been killed."""
+    """The child did not answer, or did not listen, in time. It has been killed."""
 
 
 class Channel:
-    """One end of a two-way stream of JSON objects with optional payloads."""
+    """One end of a two-way stream of JSON objects with optional payloads.
+
+    Deadlines are times of `time.monotonic`; without one, the channel waits as long as it takes. They hold within a
+    message too: the other end may stop in the middle of one.
+    """
 
     def __init__(self, reader: int, writer: int) -> None:
-        self._reader = Connection(reader, writable=False)
-        self._writer = Connection(writer, readable=False)
+        self._reader = reader
+        self._writer = writer
         self._lock = threading.Lock()
+        os.set_blocking(reader, False)
+        os.set_blocking(writer, False)
 
-    def send(self, message: Mapping[str, Any], payload: bytes | None = None) -> None:
-        """Send one message. Raises OSError where the other end is gone."""
-        data = json.dumps({**message, "payload": payload is not None}, ensure_ascii=True).encode("ascii")
+    def send(self, message: Mapping[str, Any], payload: bytes | None = None, deadline: float | None = None) -> None:
+        """Send one message. Raises OSError where the other end is gone, and TimeoutError."""
+        data = json.dumps(message, ensure_ascii=True).encode("ascii")
         with self._lock:
-            self._writer.send_bytes(data)
-            if payload is not None:
-                self._writer.send_bytes(payload)
+            self._write(_SIZES.pack(len(data), len(payload or b"")) + data, deadline)
+            self._write(payload or b"", deadline)
 
     def poll(self, timeout: float | None) -> bool:
-        """Return whether a message is there within `timeout` seconds."""
-        return self._reader.poll(timeout)
+        """Return whether a message, or the other end's end, is there within `timeout` seconds."""
+        return _ready(self._reader, select.POLLIN, None if timeout is None else time.monotonic() + timeout)
 
-    def receive(self) -> tuple[dict[str, Any], bytes]:
-        """Return the next message and its payload. Raises EOFError or OSError where the other end is gone."""
-        message = json.loads(self._reader.recv_bytes(MAX_MESSAGE))
-        payload = self._reader.recv_bytes(MAX_MESSAGE) if message.pop("payload") else b""
-        return message, payload
+    def receive(self, deadline: float | None = None, limit: int = MAX_MESSAGE) -> tuple[dict[str, Any], bytes]:
+        """Return the next message and its payload, which have at most `limit` bytes together.
+
+        Raises EOFError or OSError where the other end is gone, TimeoutError, and ValueError where it sends no message
+        or a longer one; after the last two the channel is of no more use.
+        """
+        size, payload_size = _SIZES.unpack(self._read(_SIZES.size, deadline))
+        if size + payload_size > limit:
+            raise ValueError(f"a message of {size + payload_size} bytes")
+        try:
+            message = json.loads(self._read(size, deadline))
+        except RecursionError:
+            raise ValueError("a message too deep to read") from None
+        if not isinstance(message, dict):
+            raise ValueError("a message that is no object")
+        return message, self._read(payload_size, deadline)
+
+    def _write(self, data: bytes, deadline: float | None) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[os.write(self._writer, rest[:_BLOCK]) :]
+            except BlockingIOError:
+                if not _ready(self._writer, select.POLLOUT, deadline):
+                    raise TimeoutError from None
+
+    def _read(self, size: int, deadline: float | None) -> bytes:
+        parts: list[bytes] = []  # grows with what really comes, not with the size that the other end claims
+        while size:
+            try:
+                part = os.read(self._reader, min(size, _BLOCK))
+            except BlockingIOError:
+                if not _ready(self._reader, select.POLLIN, deadline):
+                    raise TimeoutError from None
+                continue
+            if not part:
+                raise EOFError
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
 
     def close(self) -> None:
-        """Close both directions."""
-        self._reader.close()
-        self._writer.close()
+        """Close both directions. A second time does nothing."""
+        for descriptor in {self._reader, self._writer} - {-1}:
+            os.close(descriptor)
+        self._reader = self._writer = -1
+
+
+def _ready(descriptor: int, event: int, deadline: float | None) -> bool:
+    poller = select.poll()
+    poller.register(descriptor, event)
+    return bool(poller.poll(None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000))
 
 
 class Child:
@@ -108,25 +168,35 @@ class Child:
         """The end of what the child has printed so far."""
         return self._stderr.decode("utf-8", "replace")
 
-    def send(self, message: Mapping[str, Any], payload: bytes | None = None) -> None:
-        """Send one message. Raises ChildDied where the child is gone."""
+    def send(self, message: Mapping[str, Any], payload: bytes | None = None, timeout: float | None = None) -> None:
+        """Send one message. Raises ChildDied where the child is gone, and ChildTimeout."""
         try:
-            self._channel.send(message, payload)
+            self._channel.send(message, payload, None if timeout is None else time.monotonic() + timeout)
+        except TimeoutError:
+            self.kill()
+            raise ChildTimeout from None
         except OSError:
             raise self._died() from None
 
-    def receive(self, timeout: float) -> tuple[dict[str, Any], bytes]:
-        """Return the child's next message and its payload.
+    def poll(self, timeout: float) -> bool:
+        """Return whether a message, or the child's end, is there within `timeout` seconds."""
+        return self._channel.poll(timeout)
 
-        Raises ChildDied where the child ended, and ChildTimeout after `timeout` seconds, when it is killed.
+    def receive(self, timeout: float, limit: int = MAX_MESSAGE) -> tuple[dict[str, Any], bytes]:
+        """Return the child's next message and its payload, of at most `limit` bytes together.
+
+        Raises ChildDied where the child ended, ChildBabbled where it sent nonsense, and ChildTimeout where the message
+        was not there, whole, after `timeout` seconds. In the last two cases the child is killed.
         """
-        deadline = time.monotonic() + timeout
         try:
-            if not self._channel.poll(max(0.0, deadline - time.monotonic())):
-                self.kill()
-                raise ChildTimeout
-            return self._channel.receive()
-        except (EOFError, OSError, ValueError):
+            return self._channel.receive(time.monotonic() + timeout, limit)
+        except TimeoutError:
+            self.kill()
+            raise ChildTimeout from None
+        except ValueError:
+            self.kill()
+            raise ChildBabbled(self.stderr) from None
+        except (EOFError, OSError):
             raise self._died() from None
 
     def _died(self) -> ChildDied:

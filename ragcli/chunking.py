@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import re
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, zip_longest
 from typing import Protocol
 
@@ -58,13 +58,13 @@ _ABBREVIATION = re.compile(
     r"vs|etc|al|cf|approx|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|e\.g|i\.e|p|pp)|\b[A-Z])\.$"
 )
 _SENTENCE_END = re.compile(
-    r"""[.!?]+['")\]”’»]*(?=\s)        # a Western end needs white space after it
-      | [。！？；…]+[”’」』）】]*          # a Chinese or Japanese one does not
-      | \n[ \t]*(?=\n)                 # an empty line
+    r"""(?<![.!?])[.!?]++['")\]”’»]*+(?=\s)  # a Western end needs white space after it
+      | [。！？；…]+[”’」』）】]*                # a Chinese or Japanese one does not
+      | \n[ \t]*(?=\n)                       # an empty line
     """,
     re.VERBOSE,
 )
-_LINE_END = re.compile(r"\n")
+_LINE_END = re.compile(r"\r\n?|\n")
 _CLAUSE_END = re.compile(r"[,;:，、；：](?=\s)|[，、；：]|\s[–—-]\s")
 _SPACE = re.compile(r"\s+")
 
@@ -72,6 +72,9 @@ _SPACE = re.compile(r"\s+")
 CONTEXT_TOKENS = 20
 """The path of headings goes up no further than this: long ones say less of a chunk than its own text does."""
 _SLICE = 20_000
+_PART = 500_000
+"""Longest stretch that is packed as one: it bounds the memory that a file of one line takes."""
+_BARE_HEADINGS = 8
 _WIDE = re.compile(f"[{CJK}]")
 
 
@@ -212,6 +215,23 @@ class _Cutter:
             yield part, price
         yield spans[-1], last
 
+    def halved(self, start: int, end: int, limit: int) -> Iterator[tuple[int, int]]:
+        """Yield the span whole, or in halves where it has more than `limit` tokens when it stands alone.
+
+        That is rare: cutting changes how the tokens next to the cut are counted. WordPiece makes one token of a word
+        of over 100 characters, and up to 100 of a piece of it.
+        """
+        if self.count(start, end) <= limit * 3 // 4 and end - start <= MAX_CHARS // 2:
+            yield start, end
+        elif self.cost(self.text[start:end]) <= limit:
+            yield start, end
+        else:
+            middle = (start + end) // 2
+            border = self.text.rfind(" ", start + 1, middle) + 1 or middle
+            for a, b in ((start, border), (border, end)):
+                if (span := _trim(self.text, a, b)) is not None:
+                    yield from self.halved(*span, limit)
+
     def _by_characters(self, start: int, end: int, last: float, limit: int) -> Iterator[_Atom]:
         """Cut a run without any border: by tokens where there are many, by characters where there are few."""
         while start < end:
@@ -244,39 +264,34 @@ def chunk(
     Every character that is not white space lies in exactly one chunk. `lines` asks for line numbers.
     """
     cutter = _Cutter(document, tokenizer)
-    breaks = array("q", (m.start() for m in _LINE_END.finditer(document.text))) if lines else None
+    breaks = array("q", (m.end() for m in _LINE_END.finditer(document.text))) if lines else None
     chunks: list[Chunk] = []
-    for section in _sections(document.blocks):
+    for section in _sections(document):
         heading, page = section[-1].heading, section[0].page
         context = cutter.path(name, heading, limit // 4)
         headers = {block.header: cutter.clip(block.header, limit // 4) for block in section if block.header}
         room = limit - 2 - max(cutter.cost(f"{context}\n{header}") for header in ["", *headers.values()])
-        for start, end, block in _spans(cutter, section, target, room):
-            line = None if breaks is None else bisect_left(breaks, start) + 1
-            before = f"{context}\n{headers.get(block.header, '')}".strip()
-            chunks.append(Chunk(start, end, document.text[start:end], before, heading, page, line))
+        for start, end, first, last in _spans(cutter, section, target, room):
+            line = None if breaks is None else bisect_right(breaks, start) + 1
+            before = f"{context}\n{headers.get(first.header, '')}".strip()
+            above = last.heading if last.kind == "heading" else heading
+            chunks.append(Chunk(start, end, document.text[start:end], before, above, page, line))
     return tuple(chunks)
 
 
-def _spans(cutter: _Cutter, section: Sequence[Block], target: int, room: int) -> list[tuple[int, int, Block]]:
-    """Return the spans of a section's chunks, each with its first block.
-
-    Cutting can change how the tokens next to the cut are counted, so spans near the limit are counted again; where one
-    is too long after all, the section is packed more loosely.
-    """
-    limit = room
-    while True:
-        atoms = [
-            (atom, block)
-            for block, following in zip_longest(section, section[1:])
-            for atom in cutter.atoms(block, limit, _price_after(block, following))
-        ]
-        runs = _pack([atom for atom, _ in atoms], target, limit)
-        spans = [(atoms[run.start][0].start, atoms[run.stop - 1][0].end, atoms[run.start][1]) for run in runs]
-        close = [cutter.text[a:b] for a, b, _ in spans if cutter.count(a, b) > room * 3 // 4]
-        if limit <= 8 or not close or max(map(len, cutter.tokenizer.token_starts(close))) <= room:
-            return spans
-        limit = limit * 3 // 4
+def _spans(
+    cutter: _Cutter, section: Sequence[Block], target: int, room: int
+) -> Iterator[tuple[int, int, Block, Block]]:
+    """Yield the spans of a section's chunks, each with its first and its last block."""
+    atoms: list[_Atom] = []
+    owners: list[Block] = []
+    for block, following in zip_longest(section, section[1:]):
+        atoms += cutter.atoms(block, room, _price_after(block, following))
+        owners += [block] * (len(atoms) - len(owners))
+    for run in _pack(atoms, target, room):
+        first, last = run.start, run.stop - 1
+        for start, end in cutter.halved(atoms[first].start, atoms[last].end, room):
+            yield start, end, owners[first], owners[last]
 
 
 def _price_after(block: Block, following: Block | None) -> float:
@@ -285,40 +300,61 @@ def _price_after(block: Block, following: Block | None) -> float:
     return CUT_ROW if whole else CUT_BLOCK
 
 
-def _sections(blocks: Sequence[Block]) -> Iterator[list[Block]]:
-    """Group the blocks that stand under one heading on one page. A heading without a body goes with what follows."""
+def _sections(document: Document) -> Iterator[list[Block]]:
+    """Group the blocks that stand under one heading on one page. Headings without a body go with what follows."""
     section: list[Block] = []
-    for block in blocks:
+    bare = True
+    for block in _bounded(document):
         if section and not (
             block.page == section[0].page
-            and (block.heading == section[-1].heading or all(b.kind == "heading" for b in section))
+            and block.end - section[0].start <= _PART
+            and (block.heading == section[-1].heading or (bare and len(section) <= _BARE_HEADINGS))
         ):
             yield section
-            section = []
+            section, bare = [], True
         section.append(block)
+        bare = bare and block.kind == "heading"
     if section:
         yield section
+
+
+def _bounded(document: Document) -> Iterator[Block]:
+    """Yield the blocks, those longer than `_PART` in pieces."""
+    for block in document.blocks:
+        start = block.start
+        while block.end - start > _PART:
+            stop = start + _PART
+            border = document.text.rfind(" ", start + _PART // 2, stop) + 1 or stop
+            yield replace(block, start=start, end=border)
+            start = border
+        yield replace(block, start=start) if start > block.start else block
 
 
 def _pack(atoms: Sequence[_Atom], target: int, limit: int) -> list[range]:
     """Partition `atoms` into runs of at most `limit` tokens at the least total price.
 
     A run of width w costs ((w - target) / target)^2 and the price of the cut at its end. This is the optimal
-    line-breaking recurrence (Knuth and Plass 1981): best[j] = min over i of best[i] + price(i, j).
+    line-breaking recurrence (Knuth and Plass 1981): best[j] = min over i of best[i] + price(i, j). A run that would be
+    cheaper in two, of widths a and b, is as wide as a + b where 2ab > (1 + price of the cut) * target^2; none that ends
+    there and is wider need be tried.
     """
     best = [0.0] + [float("inf")] * len(atoms)
     origin = [0] * (len(atoms) + 1)
+    cuts = [atom.cut + 4.0 * atom.heading for atom in atoms[:-1]] + [0.0]
     for stop in range(1, len(atoms) + 1):
-        last = atoms[stop - 1]
-        cut = 0.0 if stop == len(atoms) else last.cut + 4.0 * last.heading
+        end = atoms[stop - 1].end
         tokens = size = 0
+        widest = float("inf")
         for start in range(stop - 1, -1, -1):
-            tokens += atoms[start].tokens
-            size += atoms[start].size
-            fits = tokens <= limit and last.end - atoms[start].start <= MAX_CHARS
-            if not fits and start < stop - 1:
+            atom = atoms[start]
+            if start < stop - 1:
+                widest = min(widest, size + (1 + cuts[start]) * target * target / (2 * size))
+            tokens += atom.tokens
+            size += atom.size
+            fits = tokens <= limit and end - atom.start <= MAX_CHARS
+            if (not fits and start < stop - 1) or size > widest:
                 break
-            price = best[start] + ((size - target) / target) ** 2 + cut
+            price = best[start] + ((size - target) / target) ** 2 + cuts[stop - 1]
             if price < best[stop]:
                 best[stop], origin[stop] = price, start
     runs = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
 BATCH_TOKENS = 1024
 """Padded tokens in one run of the network. Small batches stay in the processor's caches; docs/decisions.md."""
+BULK = 64
+"""From this many texts on it is worth to load the bulk graph."""
+SAME_COSINE = 0.998
+_PROBES = [
+    "Water the beds early in the morning, before the sun stands high.",
+    "Invoice 2024-117: 3 pumps at 48.50 each, 2 hoses at 12.00 each, total 169.50, due on 31 May.",
+    "no",
+    "The committee met twice (in March and in June) & could not agree: “not again”, said its chair; nothing was decided.",
+]
 
 
 class OnnxEmbedder:
@@ -45,14 +55,32 @@ class OnnxEmbedder:
 
     @cached_property
     def _session(self) -> Any:
+        graph = next(f for f in ("encoder.onnx", "model.onnx") if f == "model.onnx" or (self._folder / f).exists())
+        return self._load(str(self._folder / graph))
+
+    @cached_property
+    def _bulk_session(self) -> Any:
+        """The session for many texts: the faster one, where it gives the same vectors on this processor.
+
+        int8 products overflow on some older processors, so the graph has to prove itself first.
+        """
+        if not self._spec.bulk_graph:
+            return self._session
+        graph = resources.files("ragcli").joinpath("embedding", self._spec.bulk_graph).read_bytes()
+        bulk = self._load(graph)
+        probes = [e.ids for e in self._tokenizer.encode_batch(_PROBES)]
+        cosines = (self._run(bulk, probes) * self._run(self._session, probes)).sum(axis=1)
+        return bulk if cosines.min() >= SAME_COSINE else self._session
+
+    def _load(self, graph: str | bytes) -> Any:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = 4
-        graph = next(f for f in ("encoder.onnx", "model.onnx") if f == "model.onnx" or (self._folder / f).exists())
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(self._folder))
         try:
-            return onnxruntime.InferenceSession(str(self._folder / graph), options, providers=["CPUExecutionProvider"])
+            return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has a dozen types without a common base of its own
             message = str(error).strip().splitlines()[0][:200]
             raise ModelBad(f"{self.id} cannot be loaded: {message}", f"ragcli models verify {self.id}") from None
@@ -75,6 +103,7 @@ class OnnxEmbedder:
         """Return an array of shape [len(texts), dimension]."""
         import numpy as np
 
+        session = self._bulk_session if len(texts) >= BULK else self._session
         prefix = self._spec.passage_prefix
         encoded = [e.ids for e in self._tokenizer.encode_batch([prefix + text for text in texts])]
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
@@ -83,7 +112,7 @@ class OnnxEmbedder:
         while at < len(order):
             size = max(1, BATCH_TOKENS // len(encoded[order[at]]))
             rows = order[at : at + size]
-            vectors[rows] = self._run([encoded[i] for i in rows])
+            vectors[rows] = self._run(session, [encoded[i] for i in rows])
             at += len(rows)
             if on_done is not None:
                 on_done(len(rows))
@@ -94,10 +123,10 @@ class OnnxEmbedder:
         ids = self._tokenizer.encode(self._spec.query_prefix + text).ids
         if len(ids) > self._spec.window:
             ids = [*ids[: self._spec.window - 1], ids[-1]]
-        vector: Vectors = self._run([ids])[0]
+        vector: Vectors = self._run(self._session, [ids])[0]
         return vector
 
-    def _run(self, batch: list[list[int]]) -> Vectors:
+    def _run(self, session: Any, batch: list[list[int]]) -> Vectors:
         """Encode token ids: mean of the last hidden states over the real tokens, scaled to length 1."""
         import numpy as np
 
@@ -110,8 +139,8 @@ class OnnxEmbedder:
             ids[row, : len(tokens)] = tokens
             mask[row, : len(tokens)] = 1
         inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        names = {node.name for node in self._session.get_inputs()}
-        hidden = self._session.run(["last_hidden_state"], {k: v for k, v in inputs.items() if k in names})[0]
+        names = {node.name for node in session.get_inputs()}
+        hidden = session.run(["last_hidden_state"], {k: v for k, v in inputs.items() if k in names})[0]
         vectors = np.einsum("bth,bt->bh", hidden, mask.astype(np.float32)) / mask.sum(axis=1, keepdims=True)
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         scaled: Vectors = vectors.astype(np.float32)

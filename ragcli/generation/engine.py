@@ -75,7 +75,7 @@ class LlamaGenerator:
         self._extra_buffers = extra_buffers_work(self._hosts)
         self._proven = False
         self._loaded = False
-        self._child: _LlamaChild | None = None
+        self._child: Child | None = None
         self.start()
 
     def start(self) -> None:
@@ -84,7 +84,7 @@ class LlamaGenerator:
             return
         environment = {name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()}
         try:
-            self._child = _LlamaChild(self._worker, environment=environment)
+            self._child = Child(self._worker, environment=environment)
         except OSError as error:
             raise ModelFailed(f"no process for the model: {error.strerror}", "end other programs") from None
         self._loaded = False
@@ -108,7 +108,7 @@ class LlamaGenerator:
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Return how many tokens the prompt made of `messages` has. Waits for the model to be loaded."""
 
-        def count(child: _LlamaChild) -> int:
+        def count(child: Child) -> int:
             child.send({"do": "count", "messages": _to_json(messages)})
             return int(self._receive(child, time.monotonic() + self._seconds)["tokens"])
 
@@ -138,7 +138,7 @@ class LlamaGenerator:
         return self._supervised(lambda child: self._converse(child, request, start, on_text))
 
     def _converse(
-        self, child: _LlamaChild, request: dict[str, Any], start: float, on_text: Callable[[str], None] | None
+        self, child: Child, request: dict[str, Any], start: float, on_text: Callable[[str], None] | None
     ) -> Generation:
         pieces: list[str] = []
         prompt_tokens = completion_tokens = 0
@@ -176,7 +176,7 @@ class LlamaGenerator:
             stopped="end" if stopped == "end" else "length" if stopped == "length" else "interrupted",
         )
 
-    def _stop(self, child: _LlamaChild) -> None:
+    def _stop(self, child: Child) -> None:
         """Let the child end its answer, or end the child."""
         deadline = time.monotonic() + _STOP_SECONDS
         with contextlib.suppress(ChildDied, ChildTimeout):
@@ -186,7 +186,7 @@ class LlamaGenerator:
                     return
         self.close()
 
-    def _supervised(self, work: Callable[[_LlamaChild], Result]) -> Result:
+    def _supervised(self, work: Callable[[Child], Result]) -> Result:
         """Do `work` with a loaded child; again, and with plain buffers, where the first time met a faulty kernel."""
         try:
             try:
@@ -214,7 +214,7 @@ class LlamaGenerator:
             self.close()
             raise
 
-    def _ready(self) -> _LlamaChild:
+    def _ready(self) -> Child:
         """Return the child, after it has loaded the model."""
         self.start()
         assert self._child is not None
@@ -224,7 +224,7 @@ class LlamaGenerator:
             self._loaded = True
         return self._child
 
-    def _receive(self, child: _LlamaChild, deadline: float) -> dict[str, Any]:
+    def _receive(self, child: Child, deadline: float) -> dict[str, Any]:
         message, _ = child.receive(max(0.0, deadline - time.monotonic()))
         match message.get("kind"):
             case None:
@@ -270,14 +270,6 @@ class LlamaGenerator:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-class _LlamaChild(Child):
-    """A child whose messages can be looked for without losing it."""
-
-    def poll(self, timeout: float) -> bool:
-        """Return whether a message, or the child's end, is there within `timeout` seconds."""
-        return self._channel.poll(timeout)
 
 
 def _to_json(messages: Sequence[Message]) -> list[dict[str, str]]:

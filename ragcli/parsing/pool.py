@@ -9,10 +9,11 @@ from __future__ import annotations
 import queue
 import signal
 import threading
+import time
 from types import TracebackType
 from typing import Any, Self
 
-from ragcli.child import Child, ChildDied, ChildTimeout
+from ragcli.child import Child, ChildBabbled, ChildDied, ChildTimeout
 from ragcli.errors import ParseFailed
 from ragcli.parsing.blocks import MAX_TEXT
 from ragcli.parsing.worker import KINDS, OUT_OF_MEMORY
@@ -21,6 +22,7 @@ from ragcli.records import Block, Document, Format
 _START_SECONDS = 60
 _FILES_PER_CHILD = 500
 _MAX_SENTENCE = 500
+_MAX_REPLY = 1 << 29
 
 
 class ParserPool:
@@ -112,33 +114,22 @@ class _Seat:
     def _ask(self, data: bytes, format: Format, name: str) -> Document:
         """Send one file and return its document. Raises ParseFailed and ChildDied."""
         child = self._child = self._child or self._pool._start()
-        expired = threading.Event()
-
-        def expire() -> None:
-            expired.set()
-            child.kill()
-
-        # receive() has a time limit, but a child that hangs in the middle of a message would block the pipe.
-        timer = threading.Timer(self._pool.seconds, expire)
-        timer.daemon = True
-        timer.start()
+        deadline = time.monotonic() + self._pool.seconds
         try:
-            child.send({"format": format, "name": name, "max_pages": self._pool.max_pages}, data)
-            reply, payload = child.receive(self._pool.seconds + _START_SECONDS)
+            child.send({"format": format, "name": name, "max_pages": self._pool.max_pages}, data, self._pool.seconds)
+            reply, payload = child.receive(max(0.0, deadline - time.monotonic()), _MAX_REPLY)
             result = unpack(reply, payload)
-            self._served += 1
-            stays = not reply.get("spent") and self._served < _FILES_PER_CHILD
-        except BaseException as error:
+        except ChildTimeout:
             self.leave()
-            if expired.is_set():
-                raise ParseFailed(f"it took over {self._pool.seconds:g} s to read") from None
-            if isinstance(error, (AttributeError, LookupError, TypeError, ValueError, RecursionError)):
-                raise ParseFailed("its parser sent back nonsense") from None
+            raise ParseFailed(f"it took over {self._pool.seconds:g} s to read") from None
+        except (ChildBabbled, AttributeError, LookupError, TypeError, ValueError):
+            self.leave()
+            raise ParseFailed("its parser sent back nonsense") from None
+        except BaseException:
+            self.leave()
             raise
-        finally:
-            timer.cancel()
-            timer.join()
-        if expired.is_set() or not stays:
+        self._served += 1
+        if reply.get("spent") or self._served == _FILES_PER_CHILD:
             self.leave()
         if isinstance(result, ParseFailed):
             raise result

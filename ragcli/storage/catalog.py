@@ -1,9 +1,10 @@
 """The catalog: one SQLite file that holds everything an index knows. Chroma can always be made again from it.
 
-    meta        what made the index: format, encoder, versions, where the vectors lie
+    meta        what made the index: encoder, versions, which folder of vectors is in use, damage that was found
     documents   one row per file: its text, its blocks, and what was true of it when it was read
     chunks      the spans of a document; `vector` names a row of `vectors`, or is NULL where the encoder cannot read it
     vectors     float32 rows keyed by encoder and text: text that stays is never embedded again
+    pending     the keys among them that Chroma does not hold yet (storage/index.py)
     words       FTS5 over the normalized words of each chunk and its context (storage/lexical.py)
     failures    files that could not be read, so that they are not tried again until they change
 
@@ -18,74 +19,24 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from ragcli.errors import IndexDamaged, IndexMissing, IndexTooNew
+from ragcli.errors import IndexDamaged, IndexError_, IndexLocked, IndexMissing, IndexTooNew
 from ragcli.records import Block, Document
+from ragcli.storage.schema import FORMAT, MIGRATIONS
 
-FORMAT = 1
 FILE = "catalog.sqlite3"
-
-_MIGRATIONS: tuple[str, ...] = (
-    """
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE documents (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        collection TEXT NOT NULL,
-        root BLOB NOT NULL,
-        path BLOB NOT NULL,
-        source TEXT NOT NULL,
-        format TEXT NOT NULL,
-        size INTEGER NOT NULL,
-        mtime_ns INTEGER NOT NULL,
-        hash TEXT NOT NULL,
-        title TEXT NOT NULL,
-        pages INTEGER,
-        text TEXT NOT NULL,
-        blocks BLOB NOT NULL,
-        warnings TEXT NOT NULL,
-        indexed_at TEXT NOT NULL,
-        UNIQUE (collection, path),
-        UNIQUE (collection, source)
-    );
-    CREATE TABLE chunks (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        chunk_id TEXT NOT NULL UNIQUE,
-        document INTEGER NOT NULL REFERENCES documents (id),
-        start INTEGER NOT NULL,
-        end INTEGER NOT NULL,
-        page INTEGER,
-        line INTEGER,
-        width INTEGER NOT NULL,
-        heading TEXT NOT NULL,
-        context TEXT NOT NULL,
-        vector BLOB
-    );
-    CREATE INDEX chunks_document ON chunks (document);
-    CREATE INDEX chunks_vector ON chunks (vector);
-    CREATE TABLE vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL);
-    CREATE VIRTUAL TABLE words USING fts5 (
-        body, tokenize = "unicode61 remove_diacritics 0 categories 'L* M* N* P* S* Co'"
-    );
-    CREATE VIRTUAL TABLE postings USING fts5vocab (words, instance);
-    CREATE TABLE failures (
-        collection TEXT NOT NULL,
-        root BLOB NOT NULL,
-        path BLOB NOT NULL,
-        size INTEGER NOT NULL,
-        mtime_ns INTEGER NOT NULL,
-        reason TEXT NOT NULL,
-        PRIMARY KEY (collection, path)
-    ) WITHOUT ROWID;
-    """,
-)
+_BUSY_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A row of `documents` without its text. `path` and `root` are absolute."""
+    """A row of `documents` without its text. `path` and `root` are absolute, `read_at` is in nanoseconds since 1970.
+
+    A file that was given by itself is its own root.
+    """
 
     id: int
     collection: str
@@ -99,7 +50,7 @@ class StoredFile:
     title: str
     pages: int | None
     warnings: tuple[str, ...]
-    indexed_at: str
+    read_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +81,16 @@ class Failure:
     reason: str
 
 
-_FILE_COLUMNS = "id, collection, root, path, source, format, size, mtime_ns, hash, title, pages, warnings, indexed_at"
+_FILE_COLUMNS = "id, collection, root, path, source, format, size, mtime_ns, hash, title, pages, warnings, read_at"
+_UNUSED_VECTORS = "SELECT key FROM vectors EXCEPT SELECT vector FROM chunks"
 _CHUNK_COLUMNS = "id, chunk_id, document, start, end, page, line, width, heading, context, vector"
 
 
 def _file(row: Sequence[Any]) -> StoredFile:
-    ident, collection, root, path, source, fmt, size, mtime_ns, digest, title, pages, warnings, indexed_at = row
+    ident, collection, root, path, source, fmt, size, mtime_ns, digest, title, pages, warnings, read_at = row
     return StoredFile(
         ident, collection, Path(os.fsdecode(root)), Path(os.fsdecode(path)), source, fmt, size, mtime_ns, digest, title,
-        pages, tuple(json.loads(warnings)), indexed_at,
+        pages, tuple(json.loads(warnings)), read_at,
     )  # fmt: skip
 
 
@@ -149,17 +101,21 @@ def _chunk(row: Sequence[Any]) -> StoredChunk:
 
 
 class Catalog:
-    """An open catalog. Every sqlite3 error becomes IndexDamaged, but for a full disk, which stays an OSError."""
+    """An open catalog. Every sqlite3 error becomes one of `IndexError_`'s kinds, as `mapped` says."""
 
     def __init__(self, folder: Path, *, create: bool = False) -> None:
         self.folder = folder
         path = folder / FILE
-        if not create and not path.is_file():
+        if create:
+            _create_private(path)
+        elif not path.is_file():
             raise IndexMissing(f"there is no index in {folder}", "make one with `ragcli ingest PATH`")
-        self.connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+        self.connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
         try:
             with self.mapped():
                 self._migrate(create)
+                # Without a sync at each commit: a power cut may undo the last ones, but never damages the file.
+                self.connection.execute("PRAGMA synchronous = NORMAL")
         except BaseException:
             self.connection.close()
             raise
@@ -177,10 +133,9 @@ class Catalog:
             raise IndexDamaged(f"the catalog in {self.folder} is empty", "remove the folder and ingest again")
         self.connection.execute("PRAGMA journal_mode = WAL")
         with self.transaction():
-            for step in _MIGRATIONS[version:]:
+            for step in MIGRATIONS[version:]:
                 for statement in step.split(";\n"):
-                    if statement.strip():
-                        self.connection.execute(statement)
+                    self.connection.execute(statement)
             self.connection.execute(f"PRAGMA user_version = {FORMAT}")
 
     @contextlib.contextmanager
@@ -189,26 +144,38 @@ class Catalog:
         try:
             yield
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
-                raise OSError(28, "no space left on device") from None
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY:
-                raise PermissionError(13, f"cannot write to {self.folder}") from None
+            match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+                case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
+                    raise IndexError_(
+                        f"the index in {self.folder} cannot be written: {error}",
+                        "free some disk space and run it again; what was committed is in the index",
+                    ) from None
+                case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN:
+                    raise IndexError_(
+                        f"the index in {self.folder} cannot be opened: {error}", "check the folder's permissions"
+                    ) from None
+                case sqlite3.SQLITE_BUSY:
+                    raise IndexLocked(f"the index in {self.folder} is being written", "try again later") from None
             raise IndexDamaged(
-                f"the catalog in {self.folder} cannot be used: {error}", "restore it from a backup, or ingest again"
+                f"the catalog in {self.folder} cannot be used: {error}",
+                "restore it from a backup, or remove the folder and ingest again",
             ) from None
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run the body in one transaction: all of it is stored, or none."""
+        """Run the body in one transaction: all of it is stored, or none. One within another is part of that."""
+        if self.connection.in_transaction:
+            yield
+            return
         with self.mapped():
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self.connection.execute("COMMIT")
             except BaseException:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
                 raise
-            self.connection.execute("COMMIT")
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -236,7 +203,7 @@ class Catalog:
 
     def set_meta(self, **values: str | None) -> None:
         """Set keys of `meta`; None removes a key."""
-        with self.mapped():
+        with self.transaction():
             for key, value in values.items():
                 if value is None:
                     self.connection.execute("DELETE FROM meta WHERE key = ?", (key,))
@@ -272,35 +239,28 @@ class Catalog:
 
     def put_document(
         self, file: StoredFile, document: Document, chunks: Sequence[StoredChunk], words: Sequence[str]
-    ) -> list[str]:
-        """Store a file and its chunks in place of what was stored under its path; return the chunk ids that are gone.
+    ) -> None:
+        """Store a file and its chunks in place of what was stored under its path.
 
-        `file.id` and the chunks' `id` and `document` are ignored; `words` has one entry per chunk. Call it within a
-        transaction.
+        `file.id` and the chunks' `id` and `document` are ignored; `words` has one entry per chunk.
         """
-        gone = self.remove_path(file.collection, file.path)
-        with self.mapped():
+        with self.transaction():
+            self.remove_path(file.collection, file.path)
             cursor = self.connection.execute(
                 "INSERT INTO documents (collection, root, path, source, format, size, mtime_ns, hash, title, pages,"
-                " text, blocks, warnings, indexed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " text, blocks, warnings, read_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(file.collection, os.fsencode(file.root), os.fsencode(file.path), file.source, file.format),
                     *(file.size, file.mtime_ns, file.hash, document.title, document.pages, document.text),
-                    *(_pack(document.blocks), json.dumps(document.warnings), file.indexed_at),
+                    *(_pack(document.blocks), json.dumps(document.warnings), file.read_at),
                 ),
             )
-            ident = cursor.lastrowid
-            assert ident is not None
-            self._put_chunks(ident, chunks, words)
-            self.connection.execute(
-                "DELETE FROM failures WHERE collection = ? AND path = ?", (file.collection, os.fsencode(file.path))
-            )
-        kept = {chunk.chunk_id for chunk in chunks}
-        return [chunk_id for chunk_id in gone if chunk_id not in kept]
+            assert cursor.lastrowid is not None
+            self._put_chunks(cursor.lastrowid, chunks, words)
 
     def replace_chunks(self, document: int, chunks: Sequence[StoredChunk], words: Sequence[str]) -> None:
-        """Store new chunks for a document that stays. Call it within a transaction."""
-        with self.mapped():
+        """Store new chunks for a document that stays."""
+        with self.transaction():
             self._drop_chunks(document)
             self._put_chunks(document, chunks, words)
 
@@ -316,36 +276,48 @@ class Catalog:
             )
             self.connection.execute("INSERT INTO words (rowid, body) VALUES (?, ?)", (cursor.lastrowid, text))
 
-    def _drop_chunks(self, document: int) -> list[str]:
-        rows = self.connection.execute("SELECT id, chunk_id FROM chunks WHERE document = ?", (document,)).fetchall()
-        self.connection.executemany("DELETE FROM words WHERE rowid = ?", [(ident,) for ident, _ in rows])
+    def _drop_chunks(self, document: int) -> None:
+        self.connection.execute(
+            "DELETE FROM words WHERE rowid IN (SELECT id FROM chunks WHERE document = ?)", (document,)
+        )
         self.connection.execute("DELETE FROM chunks WHERE document = ?", (document,))
-        return [chunk_id for _, chunk_id in rows]
 
-    def remove_path(self, collection: str, path: Path) -> list[str]:
-        """Remove a file; return its chunk ids. Call it within a transaction."""
+    def remove_path(self, collection: str, path: Path) -> None:
+        """Remove a file, or the note that it could not be read."""
         key = (collection, os.fsencode(path))
-        gone: list[str] = []
-        with self.mapped():
-            for (ident,) in self.connection.execute(
-                "SELECT id FROM documents WHERE collection = ? AND path = ?", key
-            ).fetchall():
-                gone += self._drop_chunks(ident)
+        with self.transaction():
+            rows = self.connection.execute("SELECT id FROM documents WHERE collection = ? AND path = ?", key)
+            for (ident,) in rows.fetchall():
+                self._drop_chunks(ident)
                 self.connection.execute("DELETE FROM documents WHERE id = ?", (ident,))
             self.connection.execute("DELETE FROM failures WHERE collection = ? AND path = ?", key)
-        return gone
 
-    def touch(self, ident: int, size: int, mtime_ns: int) -> None:
+    def touch(self, ident: int, size: int, mtime_ns: int, read_at: int) -> None:
         """Note that a file has another time but the same content."""
+        values = (size, mtime_ns, read_at, ident)
         with self.mapped():
-            self.connection.execute("UPDATE documents SET size = ?, mtime_ns = ? WHERE id = ?", (size, mtime_ns, ident))
+            self.connection.execute("UPDATE documents SET size = ?, mtime_ns = ?, read_at = ? WHERE id = ?", values)
 
     # --- chunks and vectors ------------------------------------------------------------------------------------
 
     def counts(self) -> tuple[int, int, int]:
-        """Return the numbers of documents, chunks, and chunks that have a vector."""
-        row = self._rows("SELECT (SELECT count(*) FROM documents), count(*), count(vector) FROM chunks")[0]
-        return (int(row[0]), int(row[1]), int(row[2]))
+        """Return the numbers of documents, of chunks, and of chunks that have a vector."""
+        counts = ("documents", "chunks", "chunks WHERE vector IS NOT NULL")  # each from an index, not from the rows
+        documents, chunks, vectors = (self._rows(f"SELECT count(*) FROM {what}")[0][0] for what in counts)
+        return documents, chunks, vectors
+
+    def count_words(self) -> int:
+        """Return the number of chunks whose words are stored."""
+        return int(self._rows("SELECT count(*) FROM words")[0][0])
+
+    def count_orphans(self) -> int:
+        """Return the number of chunks whose document is not there; it should be 0."""
+        return int(self._rows("SELECT count(*) FROM chunks WHERE document NOT IN (SELECT id FROM documents)")[0][0])
+
+    def words_of(self, document: int) -> dict[int, str]:
+        """Return the stored words of a document's chunks, by row id."""
+        sql = "SELECT rowid, body FROM words WHERE rowid IN (SELECT id FROM chunks WHERE document = ?)"
+        return dict(self._rows(sql, (document,)))
 
     def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
         """Return some chunks by id; ids that are not there are left out."""
@@ -360,25 +332,44 @@ class Catalog:
         """Return the row ids of some chunk ids; those that are not there are left out."""
         return dict(self._by_ids("SELECT chunk_id, id FROM chunks WHERE chunk_id IN", chunk_ids))
 
-    def all_chunk_ids(self) -> list[tuple[str, bytes | None]]:
-        """Return every chunk id and the key of its vector."""
-        return self._rows("SELECT chunk_id, vector FROM chunks ORDER BY id")
+    def chunk_ids_of(self, keys: Iterable[bytes]) -> dict[bytes, list[str]]:
+        """Return the ids of the chunks that have each vector; keys that no chunk has are left out."""
+        found: dict[bytes, list[str]] = {}
+        for key, chunk_id in self._by_ids("SELECT vector, chunk_id FROM chunks WHERE vector IN", keys):
+            found.setdefault(key, []).append(chunk_id)
+        return found
+
+    def vector_keys(self) -> list[bytes]:
+        """Return the key of every vector that a chunk has, in order."""
+        rows = self._rows("SELECT DISTINCT vector FROM chunks WHERE vector IS NOT NULL ORDER BY vector")
+        return [key for (key,) in rows]
 
     def vectors(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """Return the stored vectors among `keys`."""
         return dict(self._by_ids("SELECT key, vector FROM vectors WHERE key IN", set(keys)))
 
     def put_vectors(self, vectors: Mapping[bytes, bytes]) -> None:
-        """Store vectors."""
-        with self.mapped():
+        """Store vectors, which Chroma does not hold yet."""
+        with self.transaction():
             self.connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", vectors.items())
+            self.connection.executemany("INSERT OR IGNORE INTO pending VALUES (?)", ((key,) for key in vectors))
+
+    def pending_keys(self) -> list[bytes]:
+        """Return the keys of the vectors that a chunk has and Chroma does not."""
+        sql = "SELECT key FROM pending WHERE EXISTS (SELECT 1 FROM chunks WHERE vector = key)"
+        return [key for (key,) in self._rows(sql)]
+
+    def settle_pending(self) -> None:
+        """Note that Chroma now holds just the vectors that a chunk has."""
+        with self.transaction():
+            self.connection.execute("DELETE FROM pending")
+            self.connection.execute(f"INSERT INTO pending {_UNUSED_VECTORS}")
 
     def drop_unused_vectors(self) -> None:
-        """Remove the vectors that no chunk names."""
-        with self.mapped():
-            self.connection.execute(
-                "DELETE FROM vectors WHERE NOT EXISTS (SELECT 1 FROM chunks WHERE chunks.vector = vectors.key)"
-            )
+        """Remove the vectors that no chunk has."""
+        with self.transaction():
+            self.connection.execute(f"DELETE FROM pending WHERE key IN ({_UNUSED_VECTORS})")
+            self.connection.execute(f"DELETE FROM vectors WHERE key IN ({_UNUSED_VECTORS})")
 
     def _by_ids(self, sql: str, ids: Iterable[Any]) -> list[Any]:
         values = list(ids)
@@ -399,15 +390,12 @@ class Catalog:
         )
         return [Failure(c, Path(os.fsdecode(path)), size, mtime, reason) for c, path, size, mtime, reason in rows]
 
-    def put_failure(self, failure: Failure, root: Path) -> None:
+    def put_failure(self, failure: Failure) -> None:
         """Remember that a file could not be read."""
-        values = asdict(failure) | {"path": os.fsencode(failure.path), "root": os.fsencode(root)}
+        collection, path, *rest = astuple(failure)
         with self.mapped():
-            self.connection.execute(
-                "INSERT OR REPLACE INTO failures (collection, root, path, size, mtime_ns, reason)"
-                " VALUES (:collection, :root, :path, :size, :mtime_ns, :reason)",
-                values,
-            )
+            values = (collection, os.fsencode(path), *rest)
+            self.connection.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?)", values)
 
     def drop_failure(self, collection: str, path: Path) -> None:
         """Forget that a file could not be read."""
@@ -415,6 +403,14 @@ class Catalog:
             self.connection.execute(
                 "DELETE FROM failures WHERE collection = ? AND path = ?", (collection, os.fsencode(path))
             )
+
+
+def _create_private(path: Path) -> None:
+    """Make a file that only its owner can read, where there is none. SQLite gives those beside it the same rights."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise IndexError_(f"{path} cannot be written: {error.strerror}", "give another folder with --index") from None
 
 
 def _pack(blocks: Sequence[Block]) -> bytes:

@@ -1,57 +1,85 @@
-"""An index as one thing: its folder, its catalog, its vectors, and the encoder that made them."""
+"""An index as one thing: its folder, its catalog, its vectors, and the encoder that made them.
+
+    catalog.sqlite3    everything (storage/catalog.py)
+    vectors-N/         Chroma's files for the vectors of most chunks; N counts up
+    writer.lock        held by the one process that writes, with a note of who that is in writer.json
+
+A folder of vectors is never written once it is in use. To follow the catalog, a writer makes a copy, brings that up to
+date, and then names it in the catalog, in one transaction, as the one in use. So readers never meet a folder that is
+being written, and a writer that dies leaves nothing behind but a copy that nobody looks at. Vectors that are not in
+the folder yet are `pending`, and are compared with a question one by one: searches are complete at any time.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
-from functools import cached_property
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ragcli.chunking import CHUNKER_VERSION
 from ragcli.embedding.base import Embedder
 from ragcli.errors import EncoderMismatch, IndexDamaged, IndexError_, IndexMissing
 from ragcli.storage.catalog import FILE, Catalog
-from ragcli.storage.vectors import VectorIndex, file_sizes, remove_folder
+from ragcli.storage.lock import writing
+from ragcli.storage.vectors import FileNotes, VectorIndex, copy_folder, find_damage, note_files
 from ragcli.words import WORDS_VERSION
 
+if TYPE_CHECKING:
+    from ragcli.embedding.base import Vectors
+
 REBUILD = "run `ragcli rebuild`"
+MANY_PENDING = 20_000
+"""A run that goes on for long brings Chroma up to date when more vectors than this are pending, and than it holds."""
+_FEW_PENDING, _SMALL_SHARE = 2000, 20
+_BATCH = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A folder of vectors that was written in full. Number 0, before the first one, is no folder."""
+
+    number: int = 0
+    count: int = 0
+    files: FileNotes = field(default_factory=dict)
 
 
 class Index:
     """An open index. Chroma is loaded when `vectors` is first asked for.
 
-    A reader may open it at any time; only one who holds `storage.lock.writing` may pass `create` or change anything.
+    A reader may open it at any time. Only the holder of `storage.lock.writing` may pass `create` or change anything:
+    see `open_to_write`.
     """
 
     def __init__(self, folder: Path, *, create: bool = False) -> None:
         self.folder = folder
         if create:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _make(folder)
         _refuse_foreign(folder)
+        if create and not _holds_something(folder / FILE) and any(folder.glob("vectors-*")):
+            raise IndexDamaged(f"the catalog of the index in {folder} is gone", "remove the folder and ingest again")
         self.catalog = Catalog(folder, create=create)
+        self._may_write = create
+        self._fingerprint = ""
+        self._open: tuple[Generation, VectorIndex] | None = None
 
     @property
     def encoder(self) -> str:
         """Id of the encoder that made the index; "" for a new one."""
         return self.catalog.meta().get("encoder", "")
 
-    @property
-    def vectors_folder(self) -> Path:
-        """Folder of the vectors in use."""
-        return self.folder / f"vectors-{self.catalog.meta().get('vectors', '1')}"
-
-    @cached_property
-    def vectors(self) -> VectorIndex:
-        """The open vectors. For readers, call `require_whole` first."""
-        return VectorIndex(self.vectors_folder)
-
     def adopt(self, embedder: Embedder) -> None:
         """Note what makes a new index. For an old one, raise EncoderMismatch unless it is the same."""
         meta = self.catalog.meta()
         made_by = _made_by(embedder)
         if "encoder" not in meta:
-            self.catalog.set_meta(**made_by, vectors="1")
+            if self._may_write:
+                self.catalog.set_meta(**made_by)
         elif meta["encoder"] != embedder.id:
             raise EncoderMismatch(
                 f"the index was built with {meta['encoder']}, not {embedder.id}",
@@ -59,66 +87,242 @@ class Index:
             )
         elif meta["fingerprint"] != embedder.fingerprint:
             raise EncoderMismatch(f"the index was built with other weights of {embedder.id}", REBUILD)
-        elif any(meta[key] != value for key, value in made_by.items()):
+        elif any(meta.get(key) != value for key, value in made_by.items()):
             raise EncoderMismatch("the index was built by another version of ragcli", REBUILD)
+        self._fingerprint = embedder.fingerprint
 
-    def next_vectors(self) -> tuple[VectorIndex, int]:
-        """Open an empty folder of vectors beside the one in use, and return it with its number."""
-        generation = int(self.catalog.meta().get("vectors", "0")) + 1
-        self.drop_old_vectors()
-        return VectorIndex(self.folder / f"vectors-{generation}"), generation
+    # --- reading -----------------------------------------------------------------------------------------------
 
-    def switch(self, generation: int, embedder: Embedder) -> None:
-        """Use other vectors, made by `embedder` and written in full, from the end of this transaction on."""
-        self._close_vectors()
-        sizes = json.dumps(file_sizes(self.folder / f"vectors-{generation}"))
-        self.catalog.set_meta(**_made_by(embedder), vectors=str(generation), files=sizes, damage=None)
+    @property
+    def vectors(self) -> ChunkVectors:
+        """The vectors of all chunks. Raises IndexDamaged where some of them cannot be read."""
+        generation = self.generation()
+        if self._open is None or self._open[0] != generation:
+            self.close_vectors()
+            self._refuse_other_encoder()
+            self.require_whole()
+            if generation.count:
+                opened = VectorIndex(self.folder_of(generation))
+                self._open = (generation, opened)
+                if opened.count() != generation.count:
+                    lost = generation.count - opened.count()
+                    raise IndexDamaged(f"the index is damaged: {lost} vectors are missing", REBUILD)
+        return ChunkVectors(self.catalog, self._open[1] if self._open else None, generation.count)
 
-    def drop_old_vectors(self) -> None:
-        """Remove every folder of vectors but the one in use."""
-        for folder in self.folder.glob("vectors-*"):
-            if folder != self.vectors_folder:
-                remove_folder(folder)
+    def generation(self) -> Generation:
+        """Return the folder of vectors that is in use."""
+        try:
+            return Generation(**json.loads(self.catalog.meta().get("vectors", "{}")))
+        except (ValueError, TypeError):
+            raise IndexDamaged(f"the catalog in {self.folder} does not say where the vectors are", REBUILD) from None
 
-    def damage(self) -> str:
-        """Return what is known to be wrong with the vectors, by a look at their files; "" where nothing is."""
-        meta = self.catalog.meta()
-        if meta.get("damage"):
-            return meta["damage"]
-        noted: Mapping[str, int] = json.loads(meta.get("files", "{}"))
-        found = file_sizes(self.vectors_folder) if noted else {}
-        for name, size in noted.items():
-            if name not in found:
-                return f"{name} is missing from the vectors"
-            if found[name] < size:
-                return f"{name} of the vectors was cut from {size} to {found[name]} bytes"
-        return ""
+    def folder_of(self, generation: Generation) -> Path:
+        """Return where a generation's files lie."""
+        return self.folder / f"vectors-{generation.number}"
+
+    def damage(self, *, deep: bool = False) -> str:
+        """Return what is wrong with the index: what `check` noted, or what a look at the vectors' files tells."""
+        noted: Mapping[str, str] = json.loads(self.catalog.meta().get("damage", "{}"))
+        generation = self.generation()
+        return "; ".join(noted.values()) or find_damage(self.folder_of(generation), generation.files, deep=deep)
 
     def require_whole(self) -> None:
-        """Raise IndexDamaged where the vectors are known to be damaged: better no answer than half of one."""
+        """Raise IndexDamaged where the index is known to be damaged: better no answer than half of one."""
         damage = self.damage()
         if damage:
             raise IndexDamaged(f"the index is damaged: {damage}", REBUILD)
 
-    def begin_writing(self) -> None:
-        """Note that the vectors' files are about to change."""
-        self.catalog.set_meta(files=None)
+    def _refuse_other_encoder(self) -> None:
+        found = self.catalog.meta().get("fingerprint", "")
+        if self._fingerprint and found and found != self._fingerprint:
+            raise EncoderMismatch("the index was rebuilt with another encoder meanwhile", "run the command again")
 
-    def end_writing(self) -> None:
-        """Close the vectors and note the size of each of their files."""
-        self._close_vectors()
-        folder = self.vectors_folder
-        self.catalog.set_meta(files=json.dumps(file_sizes(folder)) if folder.is_dir() else None)
+    # --- writing -----------------------------------------------------------------------------------------------
+
+    def outdated(self) -> tuple[int, int]:
+        """Return how many vectors Chroma lacks, and how many it holds that no chunk has any more."""
+        pending = len(self.catalog.pending_keys())
+        used = len(self.catalog.vector_keys())
+        return pending, self.generation().count - (used - pending)
+
+    def follow(self, on_progress: Callable[[int, int], None] | None = None, *, always: bool = False) -> None:
+        """Bring Chroma to the state of the catalog where enough has changed to be worth a copy of its folder."""
+        lacking, unused = self.outdated()
+        few = min(self.generation().count // _SMALL_SHARE, _FEW_PENDING)
+        if always or lacking + unused > few or (self.generation().count and self.damage()):
+            self.write_vectors(on_progress)
+
+    def write_vectors(self, on_progress: Callable[[int, int], None] | None = None, *, anew: bool = False) -> None:
+        """Write a folder that holds just the vectors of all chunks, and take it into use.
+
+        It starts from a copy of the one in use, but for `anew`, where that is damaged, or where little of it would be
+        left. Readers that have the folder before open keep it until the next time. Raises IndexError_ where it cannot
+        be written; the index then stays as it was.
+        """
+        old = self.generation()
+        self.close_vectors()
+        for folder in self.folder.glob("vectors-*"):
+            if folder != self.folder_of(old):
+                shutil.rmtree(folder, ignore_errors=True)
+        anew = anew or old.count == 0 or self.outdated()[1] * 2 > old.count or bool(self.damage())
+        wanted = self.catalog.vector_keys()
+        new = Generation(old.number + 1, len(wanted))
+        folder = self.folder_of(new)
+        try:
+            if wanted:
+                if not anew:
+                    copy_folder(self.folder_of(old), folder)
+                self._fill(folder, wanted, on_progress)
+                new = Generation(new.number, new.count, note_files(folder))
+        except (OSError, sqlite3.Error, IndexDamaged) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise IndexError_(
+                f"the vectors cannot be written to {folder}: {reason}",
+                "free some disk space and run it again; what was committed is in the index",
+            ) from None
+        with self.catalog.transaction():
+            self.catalog.settle_pending()
+            noted = json.loads(self.catalog.meta().get("damage", "{}"))
+            noted.pop("vectors", None)
+            self.catalog.set_meta(vectors=json.dumps(asdict(new)), damage=json.dumps(noted))
+
+    def _fill(self, folder: Path, wanted: list[bytes], on_progress: Callable[[int, int], None] | None) -> None:
+        """Make the folder hold just the vectors `wanted`."""
+        import numpy as np
+
+        vectors = VectorIndex(folder, create=True)
+        try:
+            there = vectors.keys()
+            vectors.delete(sorted(there.difference(wanted)))
+            missing = [key for key in wanted if key not in there]
+            for at in range(0, len(missing), _BATCH):
+                part = missing[at : at + _BATCH]
+                rows = self.catalog.vectors(part)
+                vectors.upsert(part, np.stack([np.frombuffer(rows[key], dtype=np.float32) for key in part]))
+                if on_progress is not None:
+                    on_progress(at + len(part), len(missing))
+            if vectors.count() != len(wanted):
+                raise IndexDamaged(f"Chroma kept {vectors.count()} vectors of {len(wanted)}")
+        finally:
+            vectors.close()
+
+    def note_made_by(self, embedder: Embedder) -> None:
+        """Note that a rebuild has made all of the index, with `embedder`."""
+        self.catalog.set_meta(**_made_by(embedder), damage=None)
+
+    def close_vectors(self) -> None:
+        """Let Chroma's files go."""
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None
 
     def close(self) -> None:
         """Close everything."""
-        self._close_vectors()
+        self.close_vectors()
         self.catalog.close()
 
-    def _close_vectors(self) -> None:
-        if "vectors" in self.__dict__:
-            self.vectors.close()
-            del self.vectors
+
+class ChunkVectors:
+    """The vectors of all chunks: those in Chroma, and those that are pending. It sees what the catalog sees."""
+
+    def __init__(self, catalog: Catalog, chroma: VectorIndex | None, in_chroma: int) -> None:
+        self._catalog = catalog
+        self._chroma = chroma
+        self._in_chroma = in_chroma
+
+    def count(self) -> int:
+        """Return how many chunks have a vector."""
+        return self._catalog.counts()[2]
+
+    def search(self, vector: Vectors, count: int) -> list[tuple[str, float]]:
+        """Return the ids and cosines of the `count` nearest chunks, or of all where there are fewer, best first."""
+        cosines = self._in_folder(vector, count) | self._pending(vector)
+        return sorted(cosines.items(), key=lambda found: (-found[1], found[0]))[:count]
+
+    def _in_folder(self, vector: Vectors, count: int) -> dict[str, float]:
+        """Ask Chroma, and for more where it still holds the vectors of chunks that are gone."""
+        wanted = count
+        while self._chroma is not None and count > 0:
+            near = self._chroma.search(vector, min(wanted, self._in_chroma))
+            chunk_ids = self._catalog.chunk_ids_of(key for key, _ in near)
+            found = {chunk_id: cosine for key, cosine in near for chunk_id in chunk_ids.get(key, ())}
+            if len(found) >= count or wanted >= self._in_chroma:
+                return found
+            wanted *= 4
+        return {}
+
+    def _pending(self, vector: Vectors) -> dict[str, float]:
+        import numpy as np
+
+        keys = self._catalog.pending_keys()
+        if not keys:
+            return {}
+        stored = self._catalog.vectors(keys)
+        if len(stored) < len(keys):
+            raise IndexDamaged("the index is damaged: the catalog lacks vectors", REBUILD)
+        rows = np.frombuffer(b"".join(stored.values()), dtype=np.float32).reshape(len(stored), -1)
+        cosines = dict(zip(stored, (rows @ vector).tolist(), strict=True))
+        chunk_ids = self._catalog.chunk_ids_of(stored)
+        return {chunk_id: cosines[key] for key, ids in chunk_ids.items() for chunk_id in ids}
+
+
+@contextlib.contextmanager
+def open_to_write(
+    folder: Path, wait: float, on_wait: Callable[[str], None] | None = None, *, create: bool = False
+) -> Iterator[Index]:
+    """Hold the writer's lock of an index, and open it. `create` makes one where there is none.
+
+    Waits for another writer up to `wait` seconds. Raises IndexLocked, and what `Index` raises.
+    """
+    if create:
+        _make(folder)
+    elif not exists(folder):
+        raise _missing(folder)
+    _refuse_foreign(folder)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(writing(folder, wait, on_wait))
+        except OSError as error:
+            raise IndexError_(
+                f"{folder} cannot be written: {error.strerror}", "give another folder with --index"
+            ) from None
+        index = Index(folder, create=True)
+        held.callback(index.close)
+        yield index
+
+
+def exists(folder: Path) -> bool:
+    """Return whether there is an index in `folder`."""
+    return (folder / FILE).is_file()
+
+
+def _holds_something(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise IndexError_(
+            f"the folder {folder} cannot be made: {error.strerror}", "give another folder with --index"
+        ) from None
+
+
+def _missing(folder: Path) -> IndexMissing:
+    return IndexMissing(f"there is no index in {folder}", "make one with `ragcli ingest PATH`")
+
+
+def _refuse_foreign(folder: Path) -> None:
+    try:
+        owner = folder.stat().st_uid
+    except FileNotFoundError:
+        raise _missing(folder) from None
+    except OSError as error:
+        raise IndexError_(f"{folder}: {error.strerror}", "give another folder with --index") from None
+    if hasattr(os, "geteuid") and owner != os.geteuid():
+        raise IndexError_(f"{folder} belongs to another user", "give a folder of your own with --index")
 
 
 def _made_by(embedder: Embedder) -> dict[str, str]:
@@ -129,19 +333,3 @@ def _made_by(embedder: Embedder) -> dict[str, str]:
         "chunker": str(CHUNKER_VERSION),
         "words": str(WORDS_VERSION),
     }
-
-
-def _refuse_foreign(folder: Path) -> None:
-    try:
-        owner = folder.stat().st_uid
-    except FileNotFoundError:
-        raise IndexMissing(f"there is no index in {folder}", "make one with `ragcli ingest PATH`") from None
-    except OSError as error:
-        raise IndexError_(f"{folder}: {error.strerror}") from None
-    if hasattr(os, "geteuid") and owner != os.geteuid():
-        raise IndexError_(f"{folder} belongs to another user", "give a folder of your own with --index")
-
-
-def exists(folder: Path) -> bool:
-    """Return whether there is an index in `folder`."""
-    return (folder / FILE).is_file()

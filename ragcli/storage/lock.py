@@ -1,6 +1,7 @@
 """One writer at a time: an OS lock on a file in the index folder, with a note of who holds it.
 
-The lock goes when its process does, however that ends. The note is only read while the lock is held.
+The lock goes when its process does, however that ends. The note may outlive it, and is only read while the lock is
+held. Readers know nothing of either.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from filelock import FileLock, Timeout
 
 from ragcli.errors import IndexLocked
 
+NOTE = "writer.json"
 _POLL = 0.1
 
 
 def holder(folder: Path) -> str:
     """Return who writes to the index, as far as the note says."""
     try:
-        note = json.loads((folder / "writer.json").read_text("utf-8")[:10_000])
+        with (folder / NOTE).open("rb") as stream:
+            note = json.loads(stream.read(10_000))
         return f"process {int(note['pid'])} ({note['command']}) on {note['host']}, since {note['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another process"
 
 
@@ -36,9 +39,9 @@ def writing(folder: Path, wait: float, on_wait: Callable[[str], None] | None = N
 
     Waits up to `wait` seconds, telling `on_wait` once whom for. Raises IndexLocked after that.
     """
-    lock = FileLock(folder / "writer.lock", thread_local=False)
+    lock = FileLock(folder / "writer.lock", mode=0o600, thread_local=False)
     try:
-        lock.acquire(timeout=0, poll_interval=_POLL)
+        lock.acquire(timeout=0)
     except Timeout:
         if on_wait is not None and wait > 0:
             on_wait(holder(folder))
@@ -55,9 +58,10 @@ def writing(folder: Path, wait: float, on_wait: Callable[[str], None] | None = N
             "command": " ".join(["ragcli", *sys.argv[1:]])[:200],
             "since": time.strftime("%Y-%m-%d %H:%M:%S"),
         }
-        (folder / "writer.json").write_text(json.dumps(note), "utf-8")
+        with contextlib.suppress(OSError):  # on a full disk there is no note, but still a lock
+            (folder / NOTE).write_text(json.dumps(note), "utf-8")
         yield
     finally:
         with contextlib.suppress(OSError):
-            (folder / "writer.json").unlink()
+            (folder / NOTE).unlink()
         lock.release()

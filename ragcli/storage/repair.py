@@ -1,14 +1,26 @@
-"""Find damage in an index. What is found is mended by `indexing.rebuild`, from the catalog."""
+"""Find damage in an index. What is found is mended by `indexing.rebuild`, from the documents in the catalog."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ragcli.errors import IndexDamaged
+from ragcli.errors import IndexDamaged, IndexError_
+from ragcli.storage.catalog import StoredFile
 from ragcli.storage.index import Index
+from ragcli.storage.keys import chunk_id, vector_key
+from ragcli.storage.vectors import VectorIndex, find_damage
+from ragcli.words import words
+
+if TYPE_CHECKING:
+    from ragcli.embedding.base import Vectors
 
 SAMPLE = 200
+_BATCH = 500
+
+OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,91 +31,133 @@ class Finding:
     problem: str = ""
 
 
-def check(index: Index, *, deep: bool = False, on_progress: Callable[[int, int], None] | None = None) -> list[Finding]:
-    """Look for damage. What is found in the vectors is noted in the index, so that no search answers short of it.
+def check(index: Index, *, deep: bool = False, on_progress: OnProgress | None = None) -> list[Finding]:
+    """Look for damage. What is found is noted in the index, so that no search answers short of it.
 
     The quick check compares files, counts and ids, and asks for a sample of vectors by themselves; the deep one reads
-    every row of the catalog and asks for every vector.
+    every row again and compares it with what it was made from. A writer may be at work meanwhile.
     """
-    findings = [Finding("catalog", _catalog_problem(index, deep))]
-    findings += [Finding("chunks", _chunk_problem(index, deep)), Finding("words", _words_problem(index))]
-    problem = index.damage() or _vector_problem(index, deep, on_progress)
-    findings.append(Finding("vectors", problem))
+    findings = [Finding("catalog", _mapped(lambda: _catalog_problem(index, deep)))]
+    with index.catalog.snapshot():
+        findings += [
+            Finding("chunks", _mapped(lambda: _chunk_problem(index, deep))),
+            Finding("words", _mapped(lambda: _words_problem(index))),
+            Finding("vectors", _mapped(lambda: _vector_problem(index, deep, on_progress))),
+        ]
+    problems = {finding.name: finding.problem for finding in findings if finding.problem}
     try:
-        index.catalog.set_meta(damage=problem or None)
-    except OSError as error:
+        index.catalog.set_meta(damage=json.dumps(problems) if problems else None)
+    except IndexError_ as error:
         findings.append(Finding("note", f"the finding could not be noted in the index: {error}"))
     return findings
 
 
-def _catalog_problem(index: Index, deep: bool) -> str:
+def _mapped(look: Callable[[], str]) -> str:
     try:
-        with index.catalog.mapped():
-            pragma = "integrity_check" if deep else "quick_check"
-            answer = index.catalog.connection.execute(f"PRAGMA {pragma}(3)").fetchall()
+        return look()
     except IndexDamaged as error:
         return error.message
-    return "" if answer == [("ok",)] else "; ".join(str(row[0]) for row in answer)[:300]
+
+
+def _catalog_problem(index: Index, deep: bool) -> str:
+    with index.catalog.mapped():
+        answer = index.catalog.connection.execute(f"PRAGMA {'integrity' if deep else 'quick'}_check(3)").fetchall()
+        if answer != [("ok",)]:
+            return "; ".join(str(row[0]) for row in answer)[:300]
+        index.catalog.connection.execute("INSERT INTO words (words) VALUES ('integrity-check')")
+    return ""
 
 
 def _chunk_problem(index: Index, deep: bool) -> str:
-    with index.catalog.snapshot():
-        for file in index.catalog.files():
-            chunks = index.catalog.chunks_of(file.id)
-            text = index.catalog.text(file.id) if deep else ""
-            end = 0
-            for chunk in chunks:
-                if chunk.start < end or chunk.end <= chunk.start:
-                    return f"{file.source}: chunk {chunk.chunk_id} overlaps the one before it"
-                if deep and text[end : chunk.start].strip():
-                    return f"{file.source}: text before chunk {chunk.chunk_id} is in no chunk"
-                end = chunk.end
-            if deep and (text[end:].strip() or end > len(text)):
-                return f"{file.source}: its chunks do not end where its text does"
+    lost = index.catalog.count_orphans()
+    if lost:
+        return f"{lost} chunks belong to no document"
+    problems = (_document_problem(index, file, deep) for file in index.catalog.files())
+    return next((problem for problem in problems if problem), "")
+
+
+def _document_problem(index: Index, file: StoredFile, deep: bool) -> str:
+    """Say where a document's chunks overlap, leave text out, or are not what they were made from."""
+    text = index.catalog.text(file.id) if deep else ""
+    stored_words = index.catalog.words_of(file.id) if deep else {}
+    fingerprint = index.catalog.meta().get("fingerprint", "") if deep else ""
+    end = 0
+    for chunk in index.catalog.chunks_of(file.id):
+        here = f"{file.source}: chunk {chunk.chunk_id}"
+        if chunk.start < end or chunk.end <= chunk.start:
+            return f"{here} overlaps the one before it"
+        if deep:
+            own = text[chunk.start : chunk.end]
+            seen = f"{chunk.context}\n{own}"
+            if text[end : chunk.start].strip():
+                return f"{file.source}: text before chunk {chunk.chunk_id} is in no chunk"
+            if chunk_id(file.collection, file.source, chunk.start, chunk.end, own) != chunk.chunk_id:
+                return f"{here} does not say what it said when it was made"
+            if chunk.vector not in (None, vector_key(fingerprint, seen)):
+                return f"{here} has the vector of another text"
+            if stored_words.get(chunk.id) != " ".join(words(seen)):
+                return f"{here} has the words of another text"
+        end = chunk.end
+    if deep and (text[end:].strip() or end > len(text)):
+        return f"{file.source}: its chunks do not end where its text does"
     return ""
 
 
 def _words_problem(index: Index) -> str:
-    chunks = index.catalog.counts()[1]
-    try:
-        with index.catalog.mapped():
-            rows = index.catalog.connection.execute("SELECT count(*) FROM words").fetchone()[0]
-            index.catalog.connection.execute("INSERT INTO words (words) VALUES ('integrity-check')")
-    except IndexDamaged as error:
-        return error.message
+    chunks, rows = index.catalog.counts()[1], index.catalog.count_words()
     return "" if rows == chunks else f"{rows} rows of words for {chunks} chunks"
 
 
-def _vector_problem(index: Index, deep: bool, on_progress: Callable[[int, int], None] | None) -> str:
-    wanted = {chunk_id: key for chunk_id, key in index.catalog.all_chunk_ids() if key is not None}
-    if not wanted:
-        return ""
+def _vector_problem(index: Index, deep: bool, on_progress: OnProgress | None) -> str:
+    """Look at the files first: Chroma may hang, crash or lie about damaged ones."""
+    index.close_vectors()
+    generation = index.generation()
+    problem = find_damage(index.folder_of(generation), generation.files, deep=True)
+    wanted = set(index.catalog.vector_keys()).difference(index.catalog.pending_keys())
+    if problem or not (generation.count or wanted):
+        return problem
+    if not generation.count:
+        return f"{len(wanted)} vectors are in no folder"
+    chroma = VectorIndex(index.folder_of(generation))
     try:
-        missing = set(wanted) - index.vectors.ids()
+        there = chroma.keys()
+        if len(there) != generation.count:
+            return f"{len(there)} vectors are in Chroma instead of {generation.count}"
+        missing = wanted - there
         if missing:
-            return f"{len(missing)} of {len(wanted)} chunks have no vector in Chroma"
+            return f"{len(missing)} of {len(wanted)} vectors are not in Chroma"
         step = 1 if deep else max(1, len(wanted) // SAMPLE)
-        chosen = list(wanted.items())[::step]
-        return _self_query_problem(index, chosen, on_progress)
-    except IndexDamaged as error:
-        return error.message
+        problems = _different(index, chroma, sorted(wanted)[::step], deep, on_progress)
+        return next((problem for problem in problems if problem), "")
+    finally:
+        chroma.close()
 
 
-def _self_query_problem(
-    index: Index, chosen: list[tuple[str, bytes]], on_progress: Callable[[int, int], None] | None
-) -> str:
-    """Ask Chroma for vectors by themselves: each must come back, itself or its like, at a cosine of 1."""
+def _different(
+    index: Index, chroma: VectorIndex, keys: list[bytes], deep: bool, on_progress: OnProgress | None
+) -> Iterator[str]:
+    """Compare vectors in Chroma with those in the catalog.
+
+    A vector that finds itself is as it should be. One that does not may still be: the graph of neighbours is
+    approximate, and where thousands of vectors are the same, some cannot be reached.
+    """
     import numpy as np
 
-    for at in range(0, len(chosen), 500):
-        part = chosen[at : at + 500]
-        stored = index.catalog.vectors(key for _, key in part)
-        for done, (chunk_id, key) in enumerate(part, at + 1):
-            if key not in stored:
-                return f"the catalog has no vector for chunk {chunk_id}"
-            found = index.vectors.search(np.frombuffer(stored[key], dtype=np.float32), 1)
-            if not found or found[0][1] < 0.999:
-                return f"the vector of chunk {chunk_id} does not find itself"
-            if on_progress is not None and done % 50 == 0:
-                on_progress(done, len(chosen))
-    return ""
+    for at in range(0, len(keys), _BATCH):
+        part = keys[at : at + _BATCH]
+        stored = {key: np.frombuffer(row, dtype=np.float32) for key, row in index.catalog.vectors(part).items()}
+        if len(stored) < len(part):
+            yield f"the catalog lacks {len(part) - len(stored)} vectors"
+            return
+        if not deep:
+            part = [key for key in part if not _finds_itself(chroma, stored[key])]
+        there = chroma.vectors(part) if part else {}
+        for key in part:
+            if key not in there or not np.allclose(there[key], stored[key], atol=1e-6):
+                yield f"a vector in Chroma is not the one in the catalog ({key.hex()})"
+        if on_progress is not None:
+            on_progress(at + len(part), len(keys))
+
+
+def _finds_itself(chroma: VectorIndex, vector: Vectors) -> bool:
+    return any(cosine > 0.999 for _, cosine in chroma.search(vector, 1))

@@ -1,16 +1,21 @@
 """Vectors in Chroma: an index for nearest neighbours that can be thrown away and made again from the catalog.
 
-Only the writer that holds the index's lock may open it to write: two writers corrupt it without a word. Every folder
-of vectors is written by one `rebuild` or by `ingest` runs; the catalog names the one in use, and notes the size of
-each of its files when a writer is done, because Chroma answers silently short when a file of it is cut or lost.
+What Chroma does with damage and with company decides how it is used here (each was seen with Chroma 1.5.9). Two writers
+of one folder corrupt it without a word, and a reader of a folder that is being written writes to it too. Its files are
+written in place, so a writer that is killed can leave half of one. A file that was cut or lost makes searches silently
+short, and one whose bytes changed can crash the process. Therefore a folder of vectors is written once, by one writer
+that nobody sees, and never again (storage/index.py); its files are noted with their hashes when it is done, and looked
+at before Chroma opens them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +24,19 @@ from ragcli.errors import IndexDamaged
 if TYPE_CHECKING:
     from ragcli.embedding.base import Vectors
 
-COLLECTION = "chunks"
+COLLECTION = "vectors"
+DATABASE = "chroma.sqlite3"
 _BATCH = 5000  # Chroma refuses more than 5461 rows at once
+_CONFIGURATION = {
+    # `sync_threshold`: write the graph to its files with every batch, or each search would build the rest of it anew.
+    "hnsw": {"space": "cosine", "ef_construction": 200, "ef_search": 200, "sync_threshold": 2}
+}
 
 
 class VectorIndex:
-    """An open folder of vectors, keyed by chunk id. Exceptions of Chroma become IndexDamaged."""
+    """An open folder of vectors by key; `create` opens one to be written. Chroma's exceptions become IndexDamaged."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, create: bool = False) -> None:
         os.environ["ANONYMIZED_TELEMETRY"] = "False"
         import chromadb
         from chromadb.config import Settings
@@ -36,55 +46,60 @@ class VectorIndex:
             self._client = chromadb.PersistentClient(
                 str(folder), settings=Settings(anonymized_telemetry=False, allow_reset=False)
             )
-            self._collection = self._client.get_or_create_collection(
-                COLLECTION,
-                embedding_function=None,
-                configuration={"hnsw": {"space": "cosine", "ef_construction": 200, "ef_search": 200}},
-            )
+            try:
+                self._collection = (
+                    self._client.get_or_create_collection(
+                        COLLECTION, embedding_function=None, configuration=_CONFIGURATION
+                    )
+                    if create
+                    else self._client.get_collection(COLLECTION, embedding_function=None)
+                )
+            except BaseException:
+                self._client.close()
+                raise
 
     @contextlib.contextmanager
     def _mapped(self) -> Iterator[None]:
         try:
             yield
-        except (KeyboardInterrupt, SystemExit, IndexDamaged):
+        except (KeyboardInterrupt, SystemExit, MemoryError):
             raise
         except BaseException as error:  # Chroma raises its own types, Rust's panics (no Exception) and plain ones
             message = " ".join(str(error).split())[:200]
-            if "no space left" in message.lower() or "disk is full" in message.lower():
-                raise OSError(28, "no space left on device") from None
             raise IndexDamaged(
                 f"the vectors in {self.folder} cannot be used: {message}", "run `ragcli rebuild`"
             ) from None
 
-    def upsert(self, chunk_ids: Sequence[str], vectors: Vectors) -> None:
-        """Store one vector, shape [dimension], for each chunk id; what was there is replaced."""
+    def upsert(self, keys: Sequence[bytes], vectors: Vectors) -> None:
+        """Store vectors, an array of shape [len(keys), dimension]; what is there under a key is replaced."""
         with self._mapped():
-            for at in range(0, len(chunk_ids), _BATCH):
+            for at in range(0, len(keys), _BATCH):
                 part = slice(at, at + _BATCH)
-                self._collection.upsert(ids=list(chunk_ids[part]), embeddings=vectors[part])
+                self._collection.upsert(ids=[key.hex() for key in keys[part]], embeddings=vectors[part])
 
-    def delete(self, chunk_ids: Sequence[str]) -> None:
-        """Remove vectors; ids that are not there are passed over."""
+    def delete(self, keys: Sequence[bytes]) -> None:
+        """Remove vectors; keys that are not there are passed over."""
         with self._mapped():
-            for at in range(0, len(chunk_ids), _BATCH):
-                self._collection.delete(ids=list(chunk_ids[at : at + _BATCH]))
+            for at in range(0, len(keys), _BATCH):
+                self._collection.delete(ids=[key.hex() for key in keys[at : at + _BATCH]])
 
-    def search(self, vector: Vectors, count: int) -> list[tuple[str, float]]:
-        """Return up to `count` chunk ids with their cosines, best first."""
+    def search(self, vector: Vectors, count: int) -> list[tuple[bytes, float]]:
+        """Return the keys and cosines of about the `count` nearest vectors, best first; `count` is at most all."""
         with self._mapped():
-            there = self._collection.count()
-            if there == 0 or count == 0:
-                return []
-            found = self._collection.query(
-                query_embeddings=[vector], n_results=min(count, there), include=["distances"]
-            )
+            found = self._collection.query(query_embeddings=[vector], n_results=count, include=["distances"])
             distances: Any = found["distances"]
-            return [(i, 1.0 - float(d)) for i, d in zip(found["ids"][0], distances[0], strict=True)]
+            return [(bytes.fromhex(key), 1.0 - float(d)) for key, d in zip(found["ids"][0], distances[0], strict=True)]
 
-    def ids(self) -> set[str]:
-        """Return every chunk id that is there."""
+    def vectors(self, keys: Sequence[bytes]) -> dict[bytes, Any]:
+        """Return the vectors, of shape [dimension], that are stored under some keys."""
         with self._mapped():
-            return set(self._collection.get(include=[])["ids"])
+            found = self._collection.get(ids=[key.hex() for key in keys], include=["embeddings"])
+            return {bytes.fromhex(key): row for key, row in zip(found["ids"], found["embeddings"], strict=True)}
+
+    def keys(self) -> set[bytes]:
+        """Return every key that is there."""
+        with self._mapped():
+            return {bytes.fromhex(key) for key in self._collection.get(include=[])["ids"]}
 
     def count(self) -> int:
         """Return the number of vectors."""
@@ -92,20 +107,81 @@ class VectorIndex:
             return int(self._collection.count())
 
     def close(self) -> None:
-        """Write what is pending and let the files go."""
+        """Let the files go."""
         with contextlib.suppress(Exception):
             self._client.close()
 
 
-def file_sizes(folder: Path) -> dict[str, int]:
-    """Return the size of every file under a folder of vectors, SQLite's passing side files left out."""
-    return {
-        path.relative_to(folder).as_posix(): path.stat().st_size
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.endswith(("-wal", "-shm", "-journal"))
-    }
+FileNotes = Mapping[str, Sequence[Any]]
+"""By the name of each file of a folder: its size, time of change in nanoseconds, and SHA-256."""
 
 
-def remove_folder(folder: Path) -> None:
-    """Remove a folder of vectors that is no longer in use."""
-    shutil.rmtree(folder, ignore_errors=True)
+def note_files(folder: Path) -> dict[str, list[Any]]:
+    """Return the notes of a folder that has been written, after making sure that it is on the disk."""
+    notes = {}
+    for path in _files(folder):
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+            status = os.fstat(stream.fileno())
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        notes[path.relative_to(folder).as_posix()] = [status.st_size, status.st_mtime_ns, digest]
+    return notes
+
+
+def find_damage(folder: Path, notes: FileNotes, *, deep: bool = False) -> str:
+    """Compare the files of a folder with their notes; return what is wrong, "" where nothing is.
+
+    A file that has the noted size and time is taken to be the noted one, but for `deep`. Chroma's database is another
+    matter: each opening counts itself in it, so only its size and, for `deep`, its own consistency can be asked for.
+    """
+    for name, (size, mtime_ns, digest) in notes.items():
+        path = folder / name
+        try:
+            status = path.stat()
+            if name == DATABASE:
+                if status.st_size < size:
+                    return f"{name} of the vectors was cut from {size} to {status.st_size} bytes"
+                if deep and not _is_consistent(path):
+                    return f"{name} of the vectors is corrupt"
+            elif status.st_size != size:
+                return f"{name} of the vectors has {status.st_size} bytes instead of {size}"
+            elif (deep or status.st_mtime_ns != mtime_ns) and _digest(path) != digest:
+                return f"{name} of the vectors was changed"
+        except FileNotFoundError:
+            return f"{name} is missing from the vectors"
+        except OSError as error:
+            return f"{name} of the vectors cannot be read: {error.strerror}"
+    return ""
+
+
+def copy_folder(old: Path, new: Path) -> None:
+    """Copy a folder of vectors, which others may have open to read."""
+    for path in _files(old):
+        copy = new / path.relative_to(old)
+        copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if path.name != DATABASE:
+            shutil.copyfile(path, copy)
+            continue
+        with contextlib.closing(sqlite3.connect(path)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    """Yield the files of a folder of vectors, without the ones that SQLite makes while it works."""
+    return (p for p in sorted(folder.rglob("*")) if p.is_file() and not p.name.startswith(f"{DATABASE}-"))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _is_consistent(database: Path) -> bool:
+    """Ask SQLite. Not while Chroma has the file open in this process: it brings an SQLite of its own, and when either
+    closes the file, the system drops the locks of both.
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(database)) as connection:
+            return bool(connection.execute("PRAGMA integrity_check(1)").fetchall() == [("ok",)])
+    except sqlite3.Error:
+        return False
