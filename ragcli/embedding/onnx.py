@@ -25,7 +25,7 @@ _PROBES = [
     "Water the beds early in the morning, before the sun stands high.",
     "Invoice 2024-117: 3 pumps at 48.50 each, 2 hoses at 12.00 each, total 169.50, due on 31 May.",
     "no",
-    "The committee met twice (in March and in June) & could not agree: “not again”, said its chair; nothing was decided.",
+    "The committee met twice (in March and June) & could not agree: “not again”, said its chair; nothing was decided.",
 ]
 
 

