@@ -97,11 +97,18 @@ class ExtractiveWriter:
     def write(self, question: str, result: Result, on_text: OnText | None) -> Draft:
         """Quote the sentences that answer best, or abstain where none does."""
         start = time.perf_counter()
-        rarity = lexical.idf(self._index.catalog, content_words(question))
-        units = extractive.score_units(question, result.hits, self._embedder, rarity)
-        if extractive.evidence(question, result, units) < self._abstain_below:
+        catalog = self._index.catalog
+        documents = {ident: catalog.document(ident) for ident in {hit.document for hit in result.hits}}
+        units = [
+            unit for at, hit in enumerate(result.hits) for unit in extractive.units_of(at, hit, documents[hit.document])
+        ][: extractive.MAX_UNITS]
+        rarity = lexical.idf(catalog, content_words(question))
+        units = extractive.score(question, result.hits, units, self._embedder, rarity)
+        chosen = extractive.choose(units)
+        reads = self._embedder.reads(question)
+        if extractive.evidence(question, result.hits, chosen, rarity, reads) < self._abstain_below:
             return Draft(refusal(question), True, result.hits)
-        text = extractive.choose(units).text
+        text = extractive.compose(chosen)
         if on_text is not None:
             on_text(text)
         return Draft(text, False, result.hits, first_token_ms=_ms(start))

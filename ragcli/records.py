@@ -104,7 +104,8 @@ class Place:
 class Hit:
     """A passage that retrieval found: one contiguous span of one source, on one page.
 
-    `score` is the fused score, 0 to 1. `chunk_id` is the best of the chunks that were joined into the span.
+    `score` is the fused score, 0 to 1. `chunk_id` is the best of the chunks that were joined into the span. `path` and
+    `document` (the catalog's id) say where the source lies; they are not part of the JSON.
     """
 
     rank: int
@@ -122,6 +123,7 @@ class Hit:
     lexical: Leg | None = None
     also: tuple[Place, ...] = ()
     path: Path | None = None
+    document: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the contract's HIT object."""

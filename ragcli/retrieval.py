@@ -120,7 +120,7 @@ def search(
     mode: Mode = "hybrid",
     filters: Filters | None = None,
 ) -> Result:
-    """Find up to `limit` passages for a question. A question without a single word finds nothing.
+    """Find up to `limit` passages for a question. One without a single letter or digit finds nothing.
 
     Raises UsageError for an empty question and IndexDamaged where the vectors are not all there.
     """
@@ -131,7 +131,7 @@ def search(
     clock = _Clock()
     with index.catalog.snapshot():
         admitted = filters.documents(index.catalog)
-        words = content_words(question[:MAX_QUESTION]) if mode != "dense" else []
+        words = list(dict.fromkeys(content_words(question[:MAX_QUESTION]))) if mode != "dense" else []
         weight = _dense_weight(embedder, question, mode)
 
         by_words = lexical.score(index.catalog, words)
@@ -169,7 +169,7 @@ class _Clock:
 
 
 def _dense_weight(embedder: Embedder, question: str, mode: Mode) -> float:
-    if mode == "lexical":
+    if mode == "lexical" or not any(map(str.isalnum, question)):
         return 0.0
     reads = embedder.reads(question)
     return (DENSE_WEIGHT if mode == "hybrid" else 1.0) * (reads if reads >= 0.1 else 0.0)
@@ -343,6 +343,7 @@ def _hits(index: Index, passages: Iterable[_Passage], ranks: tuple[dict[int, int
             lexical=_leg(ranks[1].get(chunk.id), passage.best.lexical),
             also=(),
             path=file.path,
+            document=chunk.document,
         )
     return tuple(hits.values())
 

@@ -101,7 +101,7 @@ FIELDS: tuple[Field, ...] = (
     Field("temperature", 0.0, "0 gives the same answer every time", float, check=_between(0, 5)),
     Field("generate_seconds", 600, "longest a language model may work on one answer", int, check=_between(1, 86_400)),
     Field(
-        "abstain_below", 0.6, "without a model, ask abstains where the evidence is weaker", float, check=_between(0, 2)
+        "abstain_below", 0.25, "without a model, ask abstains where the evidence is weaker", float, check=_between(0, 2)
     ),
     Field(
         "nothing_below", 0.08, "with a model, ask abstains where the best hit scores less", float, check=_between(0, 1)
