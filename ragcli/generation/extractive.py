@@ -27,7 +27,7 @@ BEST, WITHIN = 5, 0.65
 WIDTH = 600
 MASS_WEIGHT = 0.25
 SAME = 0.8
-NOTHING_READ, NOTHING_UNREAD = 0.15, 0.05
+NOTHING_READ, NOTHING_UNREAD = 0.175, 0.075
 """A best hit that scores less matches by chance, where the encoder can read the question and where it cannot."""
 MAX_UNITS = 400
 _MAX_UNIT_WIDTH = 500
