@@ -142,7 +142,7 @@ class LlamaGenerator:
     ) -> Generation:
         pieces: list[str] = []
         prompt_tokens = completion_tokens = 0
-        first = last = 0.0
+        first = seconds = 0.0
         stopped = ""
         deadline = time.monotonic() + self._seconds
         child.send(request)
@@ -155,10 +155,10 @@ class LlamaGenerator:
                     prompt_tokens = message.get("prompt_tokens", prompt_tokens)
                     completion_tokens = message.get("completion_tokens", completion_tokens)
                     stopped = message.get("done", "")
+                    seconds = message.get("seconds", seconds)
                     if "text" in message:
                         self._proven = True
-                        last = time.monotonic()
-                        first = first or last
+                        first = first or time.monotonic()
                         pieces.append(message["text"])
                         if on_text is not None:
                             on_text(message["text"])
@@ -172,7 +172,7 @@ class LlamaGenerator:
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
             first_token_ms=(first - start) * 1000 if first else 0.0,
-            tokens_per_s=(completion_tokens - 1) / (last - first) if last > first else 0.0,
+            tokens_per_s=completion_tokens / seconds if seconds else 0.0,
             stopped="end" if stopped == "end" else "length" if stopped == "length" else "interrupted",
         )
 

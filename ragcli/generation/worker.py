@@ -10,7 +10,7 @@ Messages are JSON objects; `do` names what is wanted, and each is answered befor
     {"do": "generate", "messages", "max_tokens", "temperature", "seed"}
         -> {"prompt_tokens", "reused"}    the prompt was read; `reused` of its tokens were still in memory
         -> {"text", "completion_tokens"}  as often as there is text; whole characters only
-        -> {"done": "end" | "length" | "interrupted", "completion_tokens"}
+        -> {"done": "end" | "length" | "interrupted", "completion_tokens", "seconds"}
     {"do": "stop"}
         ends a running `generate`, between two tokens; otherwise nothing. It has no answer of its own.
     {"do": "close"}
@@ -129,7 +129,9 @@ class _Worker:
                 self._channel.send({"done": "interrupted", "completion_tokens": 0})
                 return
         self._channel.send({"prompt_tokens": size, "reused": reused})
-        self._channel.send(self._write(message, min(message["max_tokens"], self._model.context_size - size)))
+        start = time.monotonic()
+        done = self._write(message, min(message["max_tokens"], self._model.context_size - size))
+        self._channel.send({**done, "seconds": time.monotonic() - start})
 
     def _write(self, message: dict[str, Any], most: int) -> dict[str, Any]:
         count = 0
