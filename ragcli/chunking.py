@@ -74,6 +74,7 @@ CONTEXT_TOKENS = 20
 _SLICE = 20_000
 _PART = 500_000
 """Longest stretch that is packed as one: it bounds the memory that a file of one line takes."""
+_MANY = 4000
 _BARE_HEADINGS = 8
 _WIDE = re.compile(f"[{CJK}]")
 
@@ -221,16 +222,14 @@ class _Cutter:
         That is rare: cutting changes how the tokens next to the cut are counted. WordPiece makes one token of a word
         of over 100 characters, and up to 100 of a piece of it.
         """
-        if self.count(start, end) <= limit * 3 // 4 and end - start <= MAX_CHARS // 2:
+        if self.count(start, end) <= limit * 3 // 4 or self.cost(self.text[start:end]) <= limit:
             yield start, end
-        elif self.cost(self.text[start:end]) <= limit:
-            yield start, end
-        else:
-            middle = (start + end) // 2
-            border = self.text.rfind(" ", start + 1, middle) + 1 or middle
-            for a, b in ((start, border), (border, end)):
-                if (span := _trim(self.text, a, b)) is not None:
-                    yield from self.halved(*span, limit)
+            return
+        middle = (start + end) // 2
+        border = self.text.rfind(" ", start + 1, middle) + 1 or middle
+        for a, b in ((start, border), (border, end)):
+            if (span := _trim(self.text, a, b)) is not None:
+                yield from self.halved(*span, limit)
 
     def _by_characters(self, start: int, end: int, last: float, limit: int) -> Iterator[_Atom]:
         """Cut a run without any border: by tokens where there are many, by characters where there are few."""
@@ -271,7 +270,9 @@ def chunk(
         context = cutter.path(name, heading, limit // 4)
         headers = {block.header: cutter.clip(block.header, limit // 4) for block in section if block.header}
         room = limit - 2 - max(cutter.cost(f"{context}\n{header}") for header in ["", *headers.values()])
-        for start, end, first, last in _spans(cutter, section, target, room):
+        starts = [block.start for block in section]
+        for start, end in _spans(cutter, section, target, room):
+            first, last = section[bisect_right(starts, start) - 1], section[bisect_left(starts, end) - 1]
             line = None if breaks is None else bisect_right(breaks, start) + 1
             before = f"{context}\n{headers.get(first.header, '')}".strip()
             above = last.heading if last.kind == "heading" else heading
@@ -279,19 +280,33 @@ def chunk(
     return tuple(chunks)
 
 
-def _spans(
-    cutter: _Cutter, section: Sequence[Block], target: int, room: int
-) -> Iterator[tuple[int, int, Block, Block]]:
-    """Yield the spans of a section's chunks, each with its first and its last block."""
-    atoms: list[_Atom] = []
-    owners: list[Block] = []
-    for block, following in zip_longest(section, section[1:]):
-        atoms += cutter.atoms(block, room, _price_after(block, following))
-        owners += [block] * (len(atoms) - len(owners))
+def _spans(cutter: _Cutter, section: Sequence[Block], target: int, room: int) -> Iterator[tuple[int, int]]:
+    """Yield the spans of a section's chunks."""
+    pairs = [
+        (atom, block)
+        for block, following in zip_longest(section, section[1:])
+        for atom in cutter.atoms(block, room, _price_after(block, following))
+    ]
+    if len(pairs) > _MANY:
+        pairs = _merged(pairs, grain=target // 32)
+    atoms = [atom for atom, _ in pairs]
     for run in _pack(atoms, target, room):
-        first, last = run.start, run.stop - 1
-        for start, end in cutter.halved(atoms[first].start, atoms[last].end, room):
-            yield start, end, owners[first], owners[last]
+        yield from cutter.halved(atoms[run.start].start, atoms[run.stop - 1].end, room)
+
+
+def _merged(pairs: Sequence[tuple[_Atom, Block]], grain: int) -> list[tuple[_Atom, Block]]:
+    """Merge neighbouring atoms up to `grain` characters: packing takes time for every two that fit into one chunk."""
+    kept: list[tuple[_Atom, Block]] = []
+    for atom, block in pairs:
+        if kept:
+            before, owner = kept[-1]
+            alike = (block.kind, block.header) == (owner.kind, owner.header) and not atom.heading
+            tokens, size = before.tokens + atom.tokens, before.size + atom.size
+            if alike and max(tokens, size, atom.end - before.start) <= grain:
+                kept[-1] = (_Atom(before.start, atom.end, tokens, size, atom.cut), owner)
+                continue
+        kept.append((atom, block))
+    return kept
 
 
 def _price_after(block: Block, following: Block | None) -> float:
@@ -334,9 +349,7 @@ def _pack(atoms: Sequence[_Atom], target: int, limit: int) -> list[range]:
     """Partition `atoms` into runs of at most `limit` tokens at the least total price.
 
     A run of width w costs ((w - target) / target)^2 and the price of the cut at its end. This is the optimal
-    line-breaking recurrence (Knuth and Plass 1981): best[j] = min over i of best[i] + price(i, j). A run that would be
-    cheaper in two, of widths a and b, is as wide as a + b where 2ab > (1 + price of the cut) * target^2; none that ends
-    there and is wider need be tried.
+    line-breaking recurrence (Knuth and Plass 1981): best[j] = min over i of best[i] + price(i, j).
     """
     best = [0.0] + [float("inf")] * len(atoms)
     origin = [0] * (len(atoms) + 1)
@@ -344,15 +357,12 @@ def _pack(atoms: Sequence[_Atom], target: int, limit: int) -> list[range]:
     for stop in range(1, len(atoms) + 1):
         end = atoms[stop - 1].end
         tokens = size = 0
-        widest = float("inf")
         for start in range(stop - 1, -1, -1):
             atom = atoms[start]
-            if start < stop - 1:
-                widest = min(widest, size + (1 + cuts[start]) * target * target / (2 * size))
             tokens += atom.tokens
             size += atom.size
             fits = tokens <= limit and end - atom.start <= MAX_CHARS
-            if (not fits and start < stop - 1) or size > widest:
+            if not fits and start < stop - 1:
                 break
             price = best[start] + ((size - target) / target) ** 2 + cuts[stop - 1]
             if price < best[stop]:

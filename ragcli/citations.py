@@ -19,6 +19,10 @@ Status = Literal["supported", "weak", "unsupported"]
 
 SUPPORTED_FROM, WEAK_FROM = 0.8, 0.5
 _MARKER = re.compile(r"[\[【]\s*(\d{1,3}(?:\s*[,，、]\s*\d{1,3})*)\s*[\]】]")
+_LEADING = re.compile(rf"(?:{_MARKER.pattern}\s*)+")
+_GLUED = re.compile(r"(?<=[.!?])(?=[\[【]\s*\d)")  # a full stop ends a sentence only before white space
+_NUMBER = re.compile(r"\d+")
+_WORD = re.compile(r"\w")
 _MAX_SENTENCES = 500
 
 
@@ -65,18 +69,31 @@ _RANK: dict[Status, int] = {"supported": 0, "weak": 1, "unsupported": 2}
 
 
 def _cited_sentences(answer: str) -> list[tuple[str, list[int]]]:
-    """Return each sentence without its markers, and the markers. Markers may stand before or after the full stop."""
+    """Return each sentence without its markers, and the markers.
+
+    A line ends a sentence. Markers may stand before or after the full stop: one at the beginning of a sentence belongs
+    to the sentence before it on the same line, or where there is none, to its own.
+    """
     rows: list[tuple[str, list[int]]] = []
-    for start, end in sentences(answer)[:_MAX_SENTENCES]:
-        part = answer[start:end]
-        markers = [int(n) for group in _MARKER.findall(part) for n in re.findall(r"\d+", group)]
-        text = _MARKER.sub(" ", part).strip()
-        leading = _MARKER.match(part)
-        if rows and leading and (not text or not re.search(r"\w", text)):
-            rows[-1][1].extend(markers)
-        elif text:
-            rows.append((text, markers))
-    return rows
+    for line in answer.splitlines():
+        first = len(rows)
+        line = _GLUED.sub(" ", line)
+        for start, end in sentences(line):
+            part = line[start:end]
+            leading = _LEADING.match(part)
+            if leading is not None and len(rows) > first:
+                rows[-1][1].extend(_markers(leading.group()))
+                part = part[leading.end() :]
+            text = _MARKER.sub(" ", part).strip()
+            if rows and not _WORD.search(text):
+                rows[-1][1].extend(_markers(part))
+            else:
+                rows.append((text, _markers(part)))
+    return rows[:_MAX_SENTENCES]
+
+
+def _markers(text: str) -> list[int]:
+    return [int(number) for group in _MARKER.findall(text) for number in _NUMBER.findall(group)]
 
 
 def _judge(marker: int, sentence: str, hit: Hit | None) -> Citation:

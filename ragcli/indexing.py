@@ -1,37 +1,38 @@
 """Sources -> index: bring an index to the state of some paths, one file at a time.
 
 Files that changed are read and parsed while the encoder works on those before them. A file becomes visible in one
-transaction of the catalog, after its vectors are in Chroma; what is interrupted in between is only work to redo.
+transaction of the catalog, together with its words and vectors. What is interrupted before that is only work to redo,
+and vectors are kept as they are computed: they are never computed twice.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from ragcli.chunking import chunk, width
 from ragcli.embedding.base import Embedder
-from ragcli.errors import ParseFailed, UsageError
+from ragcli.errors import ParseFailed
+from ragcli.planning import Plan, Removal
 from ragcli.records import TEXT_FORMATS, Chunk, Document, Format, SourceFile
-from ragcli.sources import Skipped, Walk, read
+from ragcli.sources import Content, read
 from ragcli.storage.catalog import Catalog, Failure, StoredChunk, StoredFile
-from ragcli.storage.index import Index
+from ragcli.storage.index import MANY_PENDING, Index
+from ragcli.storage.keys import chunk_id, vector_key
 from ragcli.words import words
 
-if TYPE_CHECKING:
-    from ragcli.embedding.base import Vectors
-    from ragcli.storage.vectors import VectorIndex
-
-FLUSH_CHUNKS = 256
-FLUSH_FILES = 64
+FLUSH_CHUNKS, FLUSH_FILES = 256, 64
+"""Chunks, or files, that are collected before they are embedded: enough to sort by length."""
+SLICE = 64
+"""Texts given to the encoder at once: enough for it to be quick, few enough to lose when the run is ended."""
+_REBUILD_FILES = 16
 READABLE = 0.5
 """A chunk of which the encoder reads less than this share gets no vector: it would only be noise."""
 
@@ -53,9 +54,12 @@ class Progress:
     chunks: int
 
 
+OnProgress = Callable[[Progress], None]
+
+
 @dataclass(slots=True)
 class Report:
-    """What a run did; see the contract's JSON for `ingest`."""
+    """What a run did; see the contract's JSON for `ingest`. Of `parse`, what counts is how long the run waited."""
 
     added: int = 0
     updated: int = 0
@@ -70,6 +74,26 @@ class Report:
     unreadable: int = 0
     seconds: float = 0.0
     phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("parse", "chunk", "embed", "store"), 0.0))
+
+    @classmethod
+    def of(cls, plan: Plan) -> Report:
+        """Return the report of what is known before anything is done."""
+        report = cls(unchanged=plan.unchanged)
+        for path in plan.missing:
+            report.fail(path, "no such file or folder")
+        for one in plan.skipped:
+            (report.failed if one.failed else report.skipped).append({"path": str(one.path), "reason": one.reason})
+        for failure in plan.remembered:
+            report.fail(failure.path, f"{failure.reason} (not tried again)")
+        return report
+
+    def fail(self, path: Path, reason: str) -> None:
+        """Note a file that could not be read."""
+        self.failed.append({"path": str(path), "reason": reason})
+
+    def warn(self, path: Path | str, reason: str) -> None:
+        """Note something doubtful."""
+        self.warnings.append({"path": str(path), "reason": reason})
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -92,28 +116,6 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What to do with some paths, decided before anything is read.
-
-    `removals` are grouped by the given folder that they were stored under, since each is asked about by itself.
-    """
-
-    changed: tuple[SourceFile, ...]
-    unchanged: int
-    removals: tuple[tuple[Path, tuple[StoredFile, ...], int], ...]
-    remembered: tuple[Failure, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A file that was read: its document, or None where its content is what is stored already."""
-
-    file: SourceFile
-    hash: str
-    document: Document | None
-
-
-@dataclass(frozen=True, slots=True)
 class Cut:
     """A document cut into chunks: what the encoder sees of each, and its key (None where it could not read it)."""
 
@@ -125,134 +127,100 @@ class Cut:
         """Return, for each chunk, the words that lexical search sees: those of its context and of its text."""
         return [" ".join(words(text)) for text in self.inputs]
 
-    def stored(self, collection: str, source: str) -> list[StoredChunk]:
-        """Return the chunks as the catalog keeps them. An id is a hash of where a chunk is and what it says."""
+    def rows(self, collection: str, source: str) -> list[StoredChunk]:
+        """Return the chunks as the catalog keeps them."""
         rows = []
         for c, key in zip(self.chunks, self.keys, strict=True):
-            identity = "\0".join((collection, source, str(c.start), str(c.end), c.text))
-            ident = hashlib.blake2b(identity.encode(), digest_size=10).hexdigest()
+            ident = chunk_id(collection, source, c.start, c.end, c.text)
             rows.append(
                 StoredChunk(0, ident, 0, c.start, c.end, c.page, c.line, width(c.text), c.heading, c.context, key)
             )
         return rows
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A file that was read and cut, and waits to be embedded and stored."""
-
-    file: SourceFile
-    hash: str
-    document: Document
-    cut: Cut
-
-
-def plan(
-    paths: Sequence[Path], walk: Walk, report: Report, files: Sequence[StoredFile], failed: Sequence[Failure] = ()
-) -> Plan:
-    """Walk `paths` and compare what is there with the `files` that are stored and those that `failed` before.
-
-    Fills the report's skipped and failed. Raises UsageError where none of the paths exists.
-    """
-    stored = {file.path: file for file in files}
-    remembered = {failure.path: failure for failure in failed}
-    folders = {file.root for file in stored.values() if file.root != file.path}
-    there = [path for path in paths if path.exists()]
-    if not there:
-        raise UsageError("no such file or folder: " + ", ".join(map(str, paths)), "check the path")
-    report.failed += [{"path": str(path), "reason": "no such file or folder"} for path in paths if path not in there]
-    changed: dict[Path, SourceFile] = {}
-    unchanged: set[Path] = set()
-    failures: dict[Path, Failure] = {}
-    removals = []
-    for given in there:
-        start = given.resolve()
-        root = next((f for f in sorted(folders) if start.is_relative_to(f)), start if start.is_dir() else start.parent)
-        seen: set[Path] = set()
-        unread: list[Path] = []
-        for found in walk.files(start, root):
-            seen.add(found.path)
-            if isinstance(found, Skipped):
-                if not found.ignored:
-                    unread.append(found.path)
-                entry = {"path": str(found.path), "reason": found.reason}
-                (report.failed if found.failed else report.skipped).append(entry)
-                if found.ignored or found.path not in stored:
-                    seen.discard(found.path)
-                continue
-            file = found if start.is_dir() or root in folders else replace(found, root=found.path)
-            before = stored.get(file.path)
-            failure = remembered.get(file.path)
-            if failure is not None and (failure.size, failure.mtime_ns) == (file.size, file.mtime_ns):
-                failures[file.path] = failure
-            elif before is not None and _same(file, before):
-                unchanged.add(file.path)
-            else:
-                changed.setdefault(file.path, file)
-        if start.is_dir():
-            below = [f for f in stored.values() if f.path.is_relative_to(start)]
-            gone = [f for f in below if f.path not in seen and not any(f.path.is_relative_to(u) for u in unread)]
-            removals.append((start, tuple(gone), len(below)))
-    return Plan(tuple(changed.values()), len(unchanged), tuple(removals), tuple(failures.values()))
+def cut(embedder: Embedder, document: Document, source: str, format: str) -> Cut:
+    """Cut a document into chunks; `source` is the file's name in the index, `format` one of `records.Format`."""
+    lines = format in TEXT_FORMATS
+    chunks = chunk(document, title_of(source), embedder, limit=embedder.window, lines=lines)
+    inputs = tuple(f"{c.context}\n{c.text}" for c in chunks)
+    keys = tuple(
+        vector_key(embedder.fingerprint, text) if embedder.reads(c.text) >= READABLE else None
+        for c, text in zip(chunks, inputs, strict=True)
+    )
+    return Cut(chunks, inputs, keys)
 
 
-def _same(file: SourceFile, before: StoredFile) -> bool:
-    """Trust size and time, but not where the file changed within two seconds of being read (as git does)."""
-    indexed_ns = int(before.indexed_at)
-    same = (file.size, file.mtime_ns) == (before.size, before.mtime_ns)
-    return same and file.mtime_ns < indexed_ns - 2_000_000_000
+def title_of(source: str) -> str:
+    """Return a file's name as words: no folders, no suffix, no punctuation between words."""
+    return " ".join(Path(source).stem.replace("_", " ").replace("-", " ").split())
 
 
-def sync(
+def remove_gone(
+    index: Index, plan: Plan, collection: str, report: Report, may_remove: Callable[[Removal], bool]
+) -> None:
+    """Remove what a plan found to be gone, where `may_remove` says so, and the failures that are none any more."""
+    for removal in plan.removals:
+        if may_remove(removal):
+            with index.catalog.transaction():
+                for file in removal.gone:
+                    index.catalog.remove_path(collection, file.path)
+            report.removed += len(removal.gone)
+    with index.catalog.transaction():
+        for failure in plan.settled:
+            index.catalog.drop_failure(collection, failure.path)
+        for one in plan.skipped:
+            if one.failed:  # it has no size and time by which to remember it: it is looked at again in any case
+                index.catalog.put_failure(Failure(collection, one.path, -1, -1, one.reason))
+
+
+def store(
     index: Index,
     embedder: Embedder,
     parser: Parser,
-    todo: Plan,
+    files: Sequence[SourceFile],
     collection: str,
     report: Report,
     *,
     jobs: int,
     max_bytes: int,
-    remove: Callable[[Path, int, int], bool],
-    on_progress: Callable[[Progress], None],
+    on_progress: OnProgress,
 ) -> None:
-    """Carry out a plan. The caller holds the writer's lock.
+    """Read the files that changed, `jobs` at once, and store each in place of what was stored under its path.
 
-    `remove(folder, gone, stored)` is asked for each folder whether what is gone from it may be removed. What is
-    interrupted loses no file that was committed; the vectors computed so far are kept for the next run.
+    The caller holds the writer's lock. What is interrupted loses no file that was committed.
     """
-    index.begin_writing()
-    try:
-        report.unchanged += todo.unchanged
-        report.failed += [{"path": str(f.path), "reason": f"{f.reason} (not tried again)"} for f in todo.remembered]
-        _remove_gone(index, todo, report, remove)
-        _Writer(index, embedder, collection, report, todo.changed, on_progress).run(parser, jobs, max_bytes)
+    _Writer(index, embedder, collection, report, files, on_progress).run(parser, jobs, max_bytes)
+
+
+def finish(index: Index, report: Report, on_progress: Callable[[int, int], None] | None = None) -> None:
+    """End a run: let go of vectors that no chunk has, bring Chroma up to date, and count."""
+    with report.timed("store"):
         if report.removed or report.updated:
             index.catalog.drop_unused_vectors()
-    finally:
-        index.end_writing()
-        report.documents, report.chunks, _ = index.catalog.counts()
+        index.follow(on_progress)
+    report.documents, report.chunks, _ = index.catalog.counts()
 
 
-def _remove_gone(index: Index, todo: Plan, report: Report, remove: Callable[[Path, int, int], bool]) -> None:
-    for folder, gone, stored in todo.removals:
-        if not gone or not remove(folder, len(gone), stored):
-            continue
-        forget_files(index, gone)
-        report.removed += len(gone)
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A file that was read: its document, or None where its content is what is stored already."""
+
+    content: Content
+    document: Document | None
 
 
-def forget_files(index: Index, files: Sequence[StoredFile]) -> None:
-    """Remove files from the catalog, all at once, and then their vectors from Chroma."""
-    gone: list[str] = []
-    with index.catalog.transaction():
-        for file in files:
-            gone += index.catalog.remove_path(file.collection, file.path)
-    index.vectors.delete(gone)
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A file that was read and cut, and waits to be embedded and stored."""
+
+    content: Content
+    source: str
+    document: Document
+    cut: Cut
 
 
 class _Writer:
-    """Reads, cuts, embeds and stores the files that changed."""
+    """Reads, cuts, embeds and stores the files that changed, in their order."""
 
     def __init__(
         self,
@@ -261,7 +229,7 @@ class _Writer:
         collection: str,
         report: Report,
         files: Sequence[SourceFile],
-        on_progress: Callable[[Progress], None],
+        on_progress: OnProgress,
     ) -> None:
         self.index = index
         self.embedder = embedder
@@ -277,36 +245,38 @@ class _Writer:
 
     def run(self, parser: Parser, jobs: int, max_bytes: int) -> None:
         waiting: list[_Waiting] = []
-        for found in self._read_all(parser, jobs, max_bytes):
-            if found.document is None:
-                self._finish(found.file)
-                continue
-            with self.report.timed("chunk"):
-                file = replace(found.file, source=self._name(found.file))
-                pieces = cut(self.embedder, found.document, file.source, file.format)
-            waiting.append(_Waiting(file, found.hash, found.document, pieces))
-            if sum(len(one.cut.chunks) for one in waiting) >= FLUSH_CHUNKS or len(waiting) >= FLUSH_FILES:
-                self._flush(waiting)
-                waiting = []
+        with closing(self._read_all(parser, jobs, max_bytes)) as found:
+            for one in found:
+                if one.document is None:
+                    self._keep(one.content)
+                    continue
+                file = one.content.file
+                with self.report.timed("chunk"):
+                    source = self._name(file)
+                    pieces = cut(self.embedder, one.document, source, file.format)
+                waiting.append(_Waiting(one.content, source, one.document, pieces))
+                if sum(len(w.cut.chunks) for w in waiting) >= FLUSH_CHUNKS or len(waiting) >= FLUSH_FILES:
+                    self._flush(waiting)
+                    waiting = []
         self._flush(waiting)
 
-    def _read_all(self, parser: Parser, jobs: int, max_bytes: int) -> Iterator[_Read]:
+    def _read_all(self, parser: Parser, jobs: int, max_bytes: int) -> Generator[_Read]:
         """Yield the files in order, with `jobs` of them being read and parsed ahead."""
 
         def work(file: SourceFile) -> _Read:
-            data, digest = read(file, max_bytes)
+            content = read(file, max_bytes)
             before = self.stored.get(file.path)
-            if before is not None and before.hash == digest:
-                return _Read(file, digest, None)
-            document = parser.parse(data, file.format, file.source)
+            if before is not None and before.hash == content.hash:
+                return _Read(replace(content, data=b""), None)
+            document = parser.parse(content.data, file.format, file.source)
             if not document.text.strip():
-                raise ParseFailed("no text" if data else "empty file")
-            return _Read(file, digest, document)
+                raise ParseFailed("no text" if content.data else "empty file")
+            return _Read(replace(content, data=b""), document)
 
         pool = ThreadPoolExecutor(jobs)
         ahead: deque[tuple[SourceFile, Future[_Read]]] = deque()
+        rest = iter(self.files)
         try:
-            rest = iter(self.files)
             while True:
                 while len(ahead) < jobs * 2 and (file := next(rest, None)) is not None:
                     ahead.append((file, pool.submit(work, file)))
@@ -318,20 +288,22 @@ class _Writer:
                         found = future.result()
                 except ParseFailed as error:
                     self._fail(file, error.message)
-                    continue
-                if found.document is None:
-                    before = self.stored[file.path]
-                    self.index.catalog.touch(before.id, file.size, file.mtime_ns)
-                    self.index.catalog.drop_failure(self.collection, file.path)
-                    self.report.unchanged += 1
-                yield found
+                else:
+                    yield found
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)  # what is being parsed ends when the caller ends the parser
 
     def _fail(self, file: SourceFile, reason: str) -> None:
-        self.report.failed.append({"path": str(file.path), "reason": reason})
-        failure = Failure(self.collection, file.path, file.size, file.mtime_ns, reason)
-        self.index.catalog.put_failure(failure, file.root)
+        self.report.fail(file.path, reason)
+        self.index.catalog.put_failure(Failure(self.collection, file.path, file.size, file.mtime_ns, reason))
+        self._finish(file)
+
+    def _keep(self, content: Content) -> None:
+        file = content.file
+        with self.index.catalog.transaction():
+            self.index.catalog.touch(self.stored[file.path].id, file.size, file.mtime_ns, content.read_at)
+            self.index.catalog.drop_failure(self.collection, file.path)
+        self.report.unchanged += 1
         self._finish(file)
 
     def _finish(self, file: SourceFile) -> None:
@@ -355,137 +327,115 @@ class _Writer:
         return name
 
     def _flush(self, waiting: Sequence[_Waiting]) -> None:
-        """Embed what is new in some documents, put it into Chroma, and commit the documents one by one."""
+        """Embed what is new in some documents, and commit them one by one."""
         if not waiting:
             return
         catalog, report = self.index.catalog, self.report
-        size = sum(one.file.size for one in waiting)
-        cuts = [one.cut for one in waiting]
-        vectors = embed(catalog, self.embedder, cuts, report, lambda share: self._tell(size * share))
-        rows = [one.cut.stored(self.collection, one.file.source) for one in waiting]
-        with report.timed("store"):
-            upsert(self.index.vectors, [chunk for chunks in rows for chunk in chunks], vectors)
-        for one, chunks in zip(waiting, rows, strict=True):
+        size = sum(one.content.file.size for one in waiting)
+        embed(catalog, self.embedder, [one.cut for one in waiting], report, lambda share: self._tell(size * share))
+        for one in waiting:
+            file = one.content.file
             with report.timed("store"):
-                with catalog.transaction():
-                    gone = catalog.put_document(self._stored(one), one.document, chunks, one.cut.words())
-                if gone:
-                    self.index.vectors.delete(gone)
-            if one.file.path in self.stored:
+                rows = one.cut.rows(self.collection, one.source)
+                catalog.put_document(self._stored(one), one.document, rows, one.cut.words())
+            if file.path in self.stored:
                 report.updated += 1
             else:
                 report.added += 1
             report.unreadable += sum(key is None for key in one.cut.keys)
-            report.warnings += [{"path": str(one.file.path), "reason": w} for w in one.document.warnings]
-            self._finish(one.file)
+            for warning in one.document.warnings:
+                report.warn(file.path, warning)
+            self._finish(file)
+        if len(catalog.pending_keys()) > max(MANY_PENDING, self.index.generation().count):
+            with report.timed("store"):
+                self.index.write_vectors()
 
     def _stored(self, one: _Waiting) -> StoredFile:
-        file, document = one.file, one.document
+        file, document = one.content.file, one.document
         return StoredFile(
             id=0,
             collection=self.collection,
             root=file.root,
             path=file.path,
-            source=file.source,
+            source=one.source,
             format=file.format,
             size=file.size,
             mtime_ns=file.mtime_ns,
-            hash=one.hash,
+            hash=one.content.hash,
             title=document.title,
             pages=document.pages,
             warnings=document.warnings,
-            indexed_at=str(time.time_ns()),
+            read_at=one.content.read_at,
         )
-
-
-def cut(embedder: Embedder, document: Document, source: str, format: str) -> Cut:
-    """Cut a document into chunks; `source` is the file's name in the index, `format` one of `records.Format`."""
-    lines = format in TEXT_FORMATS
-    chunks = chunk(document, title_of(source), embedder, limit=embedder.window, lines=lines)
-    inputs = tuple(f"{c.context}\n{c.text}" for c in chunks)
-    keys = tuple(
-        _key(embedder.fingerprint, text) if embedder.reads(c.text) >= READABLE else None
-        for c, text in zip(chunks, inputs, strict=True)
-    )
-    return Cut(chunks, inputs, keys)
-
-
-def title_of(source: str) -> str:
-    """Return a file's name as words: no folders, no suffix, no punctuation between words."""
-    return " ".join(Path(source).stem.replace("_", " ").replace("-", " ").split())
-
-
-def _key(fingerprint: str, text: str) -> bytes:
-    return hashlib.blake2b(f"{fingerprint}\0{text}".encode(), digest_size=20).digest()
 
 
 def embed(
     catalog: Catalog, embedder: Embedder, cuts: Sequence[Cut], report: Report, on_share: Callable[[float], None]
-) -> dict[bytes, bytes]:
-    """Return the vector of every key, from the catalog where it is known, else computed and kept there."""
+) -> None:
+    """Make sure that the catalog holds the vector of every key. `on_share` hears what share is done."""
     texts = {key: text for one in cuts for key, text in zip(one.keys, one.inputs, strict=True) if key is not None}
     with report.timed("store"):
-        vectors = catalog.vectors(texts)
-    missing = [key for key in texts if key not in vectors]
+        known = catalog.known_keys(texts)
+    missing = sorted((key for key in texts if key not in known), key=lambda key: -len(texts[key]))
     finished = 0
 
     def on_done(count: int) -> None:
         nonlocal finished
         finished += count
-        report.embedded += count
         on_share(finished / len(missing))
 
-    if missing:
+    slices = max(1, len(missing) // SLICE)
+    for number in range(slices if missing else 0):
+        part = missing[number * len(missing) // slices : (number + 1) * len(missing) // slices]
         with report.timed("embed"):
-            computed = embedder.embed_documents([texts[key] for key in missing], on_done)
-        fresh = {key: row.tobytes() for key, row in zip(missing, computed, strict=True)}
-        with report.timed("store"), catalog.transaction():
-            catalog.put_vectors(fresh)
-        vectors.update(fresh)
-    return vectors
+            computed = embedder.embed_documents([texts[key] for key in part], on_done)
+        with report.timed("store"):
+            catalog.put_vectors({key: row.tobytes() for key, row in zip(part, computed, strict=True)})
+        report.embedded += len(part)
 
 
-def upsert(index: VectorIndex, chunks: Sequence[StoredChunk], vectors: dict[bytes, bytes]) -> None:
-    """Put the vectors of some chunks into Chroma."""
-    import numpy as np
-
-    chosen = {c.chunk_id: vectors[c.vector] for c in chunks if c.vector is not None}
-    if chosen:
-        rows: Vectors = np.stack([np.frombuffer(v, dtype=np.float32) for v in chosen.values()])
-        index.upsert(list(chosen), rows)
-
-
-def rebuild(index: Index, embedder: Embedder, on_progress: Callable[[Progress], None]) -> Report:
+def rebuild(
+    index: Index,
+    embedder: Embedder,
+    on_progress: OnProgress,
+    on_stored: Callable[[int, int], None] | None = None,
+) -> Report:
     """Make chunks, words and vectors anew from the documents in the catalog, with any encoder.
 
-    The caller holds the writer's lock. Searches go on over the old index until the new one is whole; what an
-    interrupted rebuild has embedded is kept for the next.
+    The caller holds the writer's lock. Searches go on over the old index until the new one takes its place in one
+    transaction; what an interrupted rebuild has embedded is kept for the next.
     """
     catalog, report = index.catalog, Report()
     start = time.perf_counter()
     files = catalog.files()
     total = sum(file.size for file in files)
-    fresh, generation = index.next_vectors()
-    done = 0
-    for at in range(0, len(files), FLUSH_FILES // 4):
-        part = files[at : at + FLUSH_FILES // 4]
-        with report.timed("chunk"):
-            cuts = [cut(embedder, catalog.document(file.id), file.source, file.format) for file in part]
-        vectors = embed(catalog, embedder, cuts, report, lambda _: None)
-        for file, one in zip(part, cuts, strict=True):
+    done = count = 0
+    for cuts in _cut_all(catalog, embedder, files, report):
+        embed(catalog, embedder, [one for _, one in cuts], report, lambda _: None)
+        report.unreadable += sum(key is None for _, one in cuts for key in one.keys)
+        done += sum(file.size for file, _ in cuts)
+        count += len(cuts)
+        on_progress(Progress(done, total, count, report.embedded))
+    with catalog.transaction():
+        for cuts in _cut_all(catalog, embedder, files, report):
             with report.timed("store"):
-                upsert(fresh, one.stored(file.collection, file.source), vectors)
-            report.unreadable += sum(key is None for key in one.keys)
-            done += file.size
-        on_progress(Progress(done, total, at + len(part), report.embedded))
-    fresh.close()
-    with report.timed("store"), catalog.transaction():
-        for file in files:
-            one = cut(embedder, catalog.document(file.id), file.source, file.format)
-            catalog.replace_chunks(file.id, one.stored(file.collection, file.source), one.words())
-        index.switch(generation, embedder)
-    index.drop_old_vectors()
+                for file, one in cuts:
+                    catalog.replace_chunks(file.id, one.rows(file.collection, file.source), one.words())
+        with report.timed("store"):
+            index.write_vectors(on_stored, anew=True)
+            index.note_made_by(embedder)
     catalog.drop_unused_vectors()
     report.documents, report.chunks, _ = catalog.counts()
     report.seconds = time.perf_counter() - start
     return report
+
+
+def _cut_all(
+    catalog: Catalog, embedder: Embedder, files: Sequence[StoredFile], report: Report
+) -> Iterator[list[tuple[StoredFile, Cut]]]:
+    """Yield all documents, cut, a few at a time: they are too many to keep."""
+    for at in range(0, len(files), _REBUILD_FILES):
+        with report.timed("chunk"):
+            part = files[at : at + _REBUILD_FILES]
+            cuts = [(file, cut(embedder, catalog.document(file.id), file.source, file.format)) for file in part]
+        yield cuts

@@ -149,7 +149,7 @@ def search(
         chunks = _with_neighbours(index, {*dense_ids, *lexical_ids})
         dense = {} if vector is None else _cosines(index, embedder.floor, vector, chunks.values())
         scored = _score(chunks, dense, by_words.scores, weight)
-        passages = (p for p in _spread(_join(scored)) if p.score >= filters.min_score)
+        passages = (p for p in _spread(_join(scored)) if round(p.score, 6) >= filters.min_score)
         ranks = tuple({ident: rank for rank, ident in enumerate(ids, 1)} for ids in (dense_ids, lexical_ids))
         hits = _hits(index, passages, ranks, limit)
         clock.lap("rank_ms")

@@ -1,22 +1,24 @@
 """Paths -> SourceFiles: walk folders, apply ignore rules, name each file, and read it safely.
 
-Rules are those of git: `.gitignore` and `.ragcliignore` in every folder, deeper ones winning. Hidden files and folders
-are left out, as are links that lead out of the folder.
+Rules are those of git: `.gitignore` and `.ragcliignore` in every folder from the given one down, deeper ones winning.
+Hidden files and folders are left out, as are links that lead out of the folder. Only regular files are ever opened.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from pathspec import GitIgnoreSpec
 
-from ragcli.errors import ParseFailed
+from ragcli.errors import ParseFailed, UsageError
 from ragcli.records import Format, SourceFile
 
 IGNORE_FILES = (".gitignore", ".ragcliignore")
@@ -39,6 +41,7 @@ FORMATS: dict[str, Format] = {
 LATER_FORMATS = frozenset(
     (".docx", ".pptx", ".xlsx", ".odt", ".epub", ".eml", ".mbox", ".ipynb", ".doc", ".xls", ".ppt")
 )
+_OWN_FOLDERS = (".git", ".ragcli")
 _SNIFF = 8192
 
 
@@ -55,31 +58,111 @@ class Skipped:
     failed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+Found = SourceFile | Skipped
+_Rules = tuple[tuple[Path, GitIgnoreSpec], ...]
+
+
 class Walk:
-    """How to walk: globs that a path must or must not match, and the largest file in bytes."""
+    """How to walk: globs, as in ignore files, that a path must or must not match, and the largest file in bytes.
 
-    include: Sequence[str] = ()
-    exclude: Sequence[str] = ()
-    max_bytes: int = 50_000_000
+    Raises UsageError for a glob that means nothing.
+    """
 
-    def files(self, start: Path, root: Path) -> Iterator[SourceFile | Skipped]:
-        """Yield what lies at or under `start`, in order of name. `root` is `start` or a folder above it."""
-        if start.is_dir():
-            yield from _Folder(self, root).walk(start)
-        else:
+    def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = (), max_bytes: int = 50_000_000) -> None:
+        self.max_bytes = max_bytes
+        self._include = _given(include)
+        self._exclude = _given(exclude)
+
+    def files(self, start: Path, root: Path) -> Iterator[Found]:
+        """Yield what lies at or under `start`. `root` is `start` or a folder above it; both are absolute.
+
+        The order is that of names, links last: one that leads to what was read already is left out.
+        """
+        if not start.is_dir():
             yield self._judge(start, root)
+            return
+        seen: set[tuple[int, int]] = set()
+        links: list[tuple[Path, _Rules]] = []
+        yield from self._folder(start, root, _rules_above(start, root), seen, links)
+        for path, rules in links:
+            yield from self._link(path, root, rules, seen)
 
-    def _judge(self, path: Path, root: Path) -> SourceFile | Skipped:
-        relative = path.relative_to(root).as_posix()
-        if self.include and not GitIgnoreSpec.from_lines(self.include).match_file(relative):
+    def _folder(
+        self,
+        start: Path,
+        root: Path,
+        rules: _Rules,
+        seen: set[tuple[int, int]],
+        links: list[tuple[Path, _Rules]] | None,
+    ) -> Iterator[Found]:
+        """Walk without recursion: folders may be nested deeper than Python's stack. Links are put into `links`."""
+        stack: list[tuple[Iterator[os.DirEntry[str]], _Rules]] = [(iter(()), rules)]
+        folder: Path | None = start
+        while stack:
+            if folder is not None:
+                try:
+                    rules = _with_rules_of(folder, stack[-1][1])
+                    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+                    seen.add(_identity(folder.stat()))
+                    stack.append((iter(entries), rules))
+                except OSError as error:
+                    yield Skipped(folder, _reason(error), failed=True)
+                folder = None
+            entry = next(stack[-1][0], None)
+            if entry is None:
+                stack.pop()
+                continue
+            if entry.name in IGNORE_FILES or entry.name in _OWN_FOLDERS:
+                continue
+            path = Path(entry.path)
+            if (left_out := self._left_out(entry, path, root, stack[-1][1])) is not None:
+                yield left_out
+            elif entry.is_symlink():
+                if links is not None:
+                    links.append((path, stack[-1][1]))
+            elif _is_folder(entry):
+                folder = path
+            else:
+                yield self._judge(path, root, seen)
+
+    def _left_out(self, entry: os.DirEntry[str], path: Path, root: Path, rules: _Rules) -> Skipped | None:
+        if entry.name.startswith("."):
+            return Skipped(path, "hidden")
+        is_folder = _is_folder(entry)
+        if _ignored(path, is_folder, rules):
+            return Skipped(path, "ignored", ignored=True)
+        if is_folder and self._exclude is not None and self._exclude.match_file(_relative(path, root) + "/"):
+            return Skipped(path, "excluded")
+        return None
+
+    def _link(self, path: Path, root: Path, rules: _Rules, seen: set[tuple[int, int]]) -> Iterator[Found]:
+        try:
+            target = path.resolve(strict=True)
+            if not target.is_relative_to(root.resolve()):
+                yield Skipped(path, "a link that leads out of the folder")
+            elif _identity(target.stat()) in seen:
+                yield Skipped(path, "a link to what is read anyway")
+            elif target.is_dir():
+                yield from self._folder(path, root, rules, seen, None)
+            else:
+                yield self._judge(path, root, seen)
+        except FileNotFoundError:
+            yield Skipped(path, "a link to nothing")
+        except (OSError, RuntimeError):  # RuntimeError: links that lead to each other
+            yield Skipped(path, "a link that cannot be followed")
+
+    def _judge(self, path: Path, root: Path, seen: set[tuple[int, int]] | None = None) -> Found:
+        relative = _relative(path, root)
+        if self._include is not None and not self._include.match_file(relative):
             return Skipped(path, "not included")
-        if self.exclude and GitIgnoreSpec.from_lines(self.exclude).match_file(relative):
+        if self._exclude is not None and self._exclude.match_file(relative):
             return Skipped(path, "excluded")
         try:
             status = path.stat()
         except OSError as error:
             return Skipped(path, _reason(error), failed=True)
+        if seen is not None:
+            seen.add(_identity(status))
         if not stat.S_ISREG(status.st_mode):
             return Skipped(path, "not a regular file")
         if status.st_size > self.max_bytes:
@@ -90,72 +173,69 @@ class Walk:
         return SourceFile(path, root, relative, found, status.st_size, status.st_mtime_ns)
 
 
-@dataclass(slots=True)
-class _Folder:
-    rules: Walk
-    root: Path
-    seen: set[tuple[int, int]] = field(default_factory=set)
-
-    def walk(self, folder: Path) -> Iterator[SourceFile | Skipped]:
-        above = [f for f in (folder, *folder.parents) if f.is_relative_to(self.root)][::-1]
-        specs = [(f, spec) for f in above[:-1] if (spec := _ignore_spec(f)) is not None]
-        yield from self._walk(folder, specs)
-
-    def _walk(self, folder: Path, specs: list[tuple[Path, GitIgnoreSpec]]) -> Iterator[SourceFile | Skipped]:
-        try:
-            status = folder.stat()
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as error:
-            yield Skipped(folder, _reason(error), failed=True)
-            return
-        if (status.st_dev, status.st_ino) in self.seen:
-            yield Skipped(folder, "a link to a folder that was read already")
-            return
-        self.seen.add((status.st_dev, status.st_ino))
-        own = _ignore_spec(folder)
-        specs = [*specs, (folder, own)] if own is not None else specs
-        for entry in entries:
-            path = Path(entry.path)
-            if entry.name in IGNORE_FILES or entry.name in (".git", ".ragcli"):
-                continue
-            if entry.name.startswith("."):
-                yield Skipped(path, "hidden")
-            elif _ignored(path, entry.is_dir(), specs):
-                yield Skipped(path, "ignored", ignored=True)
-            elif entry.is_symlink() and not _resolves_into(path, self.root):
-                yield Skipped(path, "a link that leads out of the folder")
-            elif entry.is_dir():
-                yield from self._walk(path, specs)
-            else:
-                yield self.rules._judge(path, self.root)
+def _given(globs: Sequence[str]) -> GitIgnoreSpec | None:
+    """Compile the globs of a command line."""
+    for glob in globs:
+        if _spec([glob]) is None:
+            raise UsageError(f"{glob!r} is no glob", "globs are those of .gitignore, for example '*.md' or 'drafts/'")
+    return _spec(globs)
 
 
-def _ignore_spec(folder: Path) -> GitIgnoreSpec | None:
+def _spec(lines: Sequence[str]) -> GitIgnoreSpec | None:
+    """Compile the lines of an ignore file; those that mean nothing are passed over, as git does."""
+    sound = [line for line in lines if line.strip() and not line.startswith("#") and _is_sound(line)]
+    return GitIgnoreSpec.from_lines(sound) if sound else None
+
+
+def _is_sound(line: str) -> bool:
+    try:
+        GitIgnoreSpec.from_lines([line])
+    except (ValueError, re.error):
+        return False
+    return True
+
+
+def _rules_above(start: Path, root: Path) -> _Rules:
+    rules: _Rules = ()
+    for folder in reversed([f for f in start.parents if f.is_relative_to(root)]):
+        rules = _with_rules_of(folder, rules)
+    return rules
+
+
+def _with_rules_of(folder: Path, rules: _Rules) -> _Rules:
     lines: list[str] = []
     for name in IGNORE_FILES:
         try:
-            with (folder / name).open("rb") as stream:
+            with _open(folder / name) as stream:
                 lines += stream.read(1 << 20).decode("utf-8", "replace").splitlines()
         except OSError:
             continue
-    return GitIgnoreSpec.from_lines(lines) if lines else None
+    spec = _spec(lines)
+    return rules if spec is None else (*rules, (folder, spec))
 
 
-def _ignored(path: Path, is_folder: bool, specs: list[tuple[Path, GitIgnoreSpec]]) -> bool:
+def _ignored(path: Path, is_folder: bool, rules: _Rules) -> bool:
     """Apply git's rule: the deepest folder whose patterns say anything about the path decides."""
-    for folder, spec in reversed(specs):
-        name = path.relative_to(folder).as_posix() + ("/" if is_folder else "")
-        verdict = spec.check_file(name).include
+    for folder, spec in reversed(rules):
+        verdict = spec.check_file(_relative(path, folder) + ("/" if is_folder else "")).include
         if verdict is not None:
             return verdict
     return False
 
 
-def _resolves_into(path: Path, root: Path) -> bool:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        return path.resolve(strict=True).is_relative_to(root.resolve())
-    except (OSError, RuntimeError):
+        return entry.is_dir()
+    except OSError:  # links that lead to each other
         return False
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _format(path: Path) -> Format | Skipped:
@@ -169,7 +249,9 @@ def _format(path: Path) -> Format | Skipped:
             head = stream.read(_SNIFF)
     except OSError as error:
         return Skipped(path, _reason(error), failed=True)
-    if b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16 says so itself
+        return "text"
+    if b"\0" in head:
         return Skipped(path, "binary")
     try:
         head.decode("utf-8")
@@ -194,12 +276,26 @@ def _open(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def read(file: SourceFile, max_bytes: int) -> tuple[bytes, str]:
-    """Return a file's bytes and their SHA-256, all of one moment.
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a file held at one moment: its bytes, and the file with the size and time that it had then.
+
+    `hash` is the bytes' SHA-256, `read_at` the moment in nanoseconds since 1970.
+    """
+
+    file: SourceFile
+    data: bytes
+    hash: str
+    read_at: int
+
+
+def read(file: SourceFile, max_bytes: int) -> Content:
+    """Return a file's content, all of one moment.
 
     Raises ParseFailed where the file cannot be read, is over `max_bytes`, or keeps changing.
     """
     for _ in range(3):
+        read_at = time.time_ns()
         try:
             with _open(file.path) as stream:
                 before = os.fstat(stream.fileno())
@@ -210,5 +306,6 @@ def read(file: SourceFile, max_bytes: int) -> tuple[bytes, str]:
         if len(data) > max_bytes:
             raise ParseFailed(f"it grew over the size limit ({max_bytes / 1e6:.0f} MB)")
         if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns) and len(data) == after.st_size:
-            return data, hashlib.sha256(data).hexdigest()
+            file = replace(file, size=after.st_size, mtime_ns=after.st_mtime_ns)
+            return Content(file, data, hashlib.sha256(data).hexdigest(), read_at)
     raise ParseFailed("it keeps changing while it is read")

@@ -42,9 +42,9 @@ def ask(
         str | None, typer.Option("--device", metavar="auto|cpu|gpu", help="Where the model runs.")
     ] = None,
     temperature: Annotated[
-        float | None, typer.Option("--temperature", help="0 gives the same answer every time.")
+        float | None, typer.Option("--temperature", metavar="T", help="0 gives the same answer every time.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed for a temperature above 0.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed for a temperature above 0.")] = 0,
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", metavar="N", help="Longest answer, in tokens.")
     ] = None,
@@ -90,7 +90,7 @@ def ask(
             limit=limit,
             mode=chosen,
             filters=filters,
-            on_text=_stream if streaming else None,
+            on_text=console.write_piece if streaming else None,
         )
     if model_ is not None and model_.warning:
         console.warn(model_.warning)
@@ -140,14 +140,7 @@ def _writer(model: LlamaGenerator | None, index: Index, embedder: Embedder, sett
     )
 
 
-def _stream(text: str) -> None:
-    console.out.print(console.safe(text), end="")
-    console.out.file.flush()
-
-
 def _show(answer: Answer, *, streamed: bool, context: bool, explain: bool) -> None:
-    from rich.text import Text
-
     draft = answer.draft
     if streamed and not draft.abstained:
         console.write("")
@@ -156,14 +149,13 @@ def _show(answer: Answer, *, streamed: bool, context: bool, explain: bool) -> No
     if answer.citations:
         console.write("")
     for citation in answer.citations:
-        line = Text.assemble((f"[{citation.marker}] ", "bold"))
+        marker = (f"[{citation.marker}] ", "bold")
         if citation.hit is None:
-            line.append("names no passage", style="red")
+            console.write_line(marker, ("names no passage", "red"))
         else:
             hit = citation.hit
-            line.append_text(console.place(hit.source, hit.page, hit.line, hit.path))
-            line.append(f"  {citation.status}", style=_STATUS_STYLE[citation.status])
-        console.out.print(line)
+            where = console.place(hit.source, hit.page, hit.line, hit.path)
+            console.write_line(marker, where, (f"  {citation.status}", _STATUS_STYLE[citation.status]))
     if context:
         console.write("")
         for hit in answer.result.hits:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from pathlib import Path
@@ -9,18 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragcli.cli import console, options
-from ragcli.errors import IndexError_, UsageError
-from ragcli.settings import Settings, index_folder
+from ragcli.cli import console, options, writing
+from ragcli.errors import UsageError
+from ragcli.settings import index_folder
 
 if TYPE_CHECKING:
-    from ragcli.embedding.onnx import OnnxEmbedder
-    from ragcli.indexing import Plan, Progress, Report
-    from ragcli.sources import Walk
-    from ragcli.storage.catalog import StoredFile
+    from ragcli.indexing import Progress, Report
+    from ragcli.planning import Plan, Removal
+    from ragcli.settings import Settings
     from ragcli.storage.index import Index
 
 _SHOWN = 20
+_LONGEST_NAME = 100
 
 
 def ingest(
@@ -50,145 +52,145 @@ def ingest(
     debug: options.Debug = False,
 ) -> None:
     """Read files and folders into the index: what is new or changed is read, what is gone is removed."""
-    from ragcli import indexing, parts
-    from ragcli.storage.index import Index
-    from ragcli.storage.lock import writing
+    from ragcli import parts, planning
+    from ragcli.indexing import Report
+    from ragcli.storage.index import Index, exists
 
     start = time.perf_counter()
     settings = options.settings(index, jobs=jobs)
     wanted = [*(paths or []), *_listed(files_from)]
     if not wanted:
         raise UsageError("no path was given", "ragcli ingest PATH...")
-    missing = [path for path in wanted if not path.exists()]
-    if len(missing) == len(wanted):
-        raise UsageError("no such file or folder: " + ", ".join(map(str, missing[:5])), "check the path")
+    planning.existing(wanted)
+    _check_name(collection)
     folder = index_folder(settings)
     console.say(f"index: {folder}", "dim")
-    report = indexing.Report()
     walk = parts.walk(settings, tuple(include or ()), tuple(exclude or ()))
+
+    def look(opened: Index) -> planning.Plan:
+        stored, failures = opened.catalog.files(collection), opened.catalog.failures(collection)
+        return planning.plan(wanted, walk, stored, failures, retry_failed=retry_failed)
+
     if dry_run:
-        _dry_run(folder, wanted, collection, walk, report, json=json)
+        if exists(folder):
+            with contextlib.closing(Index(folder)) as opened:
+                report = _foretold(look(opened), opened)
+        else:
+            report = _foretold(planning.plan(wanted, walk, ()), None)
+        console.say("dry run: nothing was changed", "dim")
+        _finish(report, start, json=json)
         return
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with writing(folder, wait, lambda who: console.say(f"waiting for {who}")):
-        opened = Index(folder, create=True)
-        try:
-            failed = [] if retry_failed else opened.catalog.failures(collection)
-            plan = indexing.plan(wanted, walk, report, opened.catalog.files(collection), failed)
-            _sync(opened, plan, collection, report, settings, walk.max_bytes, prune=prune, yes=yes)
-        except KeyboardInterrupt:
-            console.say(
-                f"interrupted; {report.added + report.updated} files are in, the same command goes on from there"
-            )
-            raise
-        except OSError as error:
-            if error.errno == 28:
-                raise IndexError_(
-                    "no space left on the device", "free some space; what was committed is in the index"
-                ) from None
-            raise
-        finally:
-            report.seconds = time.perf_counter() - start
-            opened.close()
-    _show(report, json=json)
+    report = Report()
+    interrupted = False
+    try:
+        with writing.opened(folder, wait, create=True) as opened:
+            plan = look(opened)
+            report = Report.of(plan)
+            try:
+                _sync(opened, plan, collection, report, settings, prune=prune, yes=yes)
+            finally:
+                report.documents, report.chunks, _ = opened.catalog.counts()
+    except KeyboardInterrupt:
+        interrupted = True
+    _finish(report, start, json=json)
+    if interrupted:
+        console.say("interrupted: what was done is kept, and the same command goes on from there")
+        raise typer.Exit(130)
     if report.failed:
         raise typer.Exit(1)
 
 
 def _listed(files_from: str) -> list[Path]:
+    """Read paths, one a line, or each ended by NUL as `find -print0` writes them."""
     if not files_from:
         return []
     try:
-        text = sys.stdin.read() if files_from == "-" else Path(files_from).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{files_from}: {error}") from None
-    return [Path(line) for line in text.splitlines() if line.strip()]
+        data = sys.stdin.buffer.read() if files_from == "-" else Path(files_from).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{files_from}: {(error.strerror or str(error)).lower()}") from None
+    lines = data.split(b"\0") if b"\0" in data else data.splitlines()
+    return [Path(os.fsdecode(line)) for line in lines if line.strip()]
 
 
-def _dry_run(folder: Path, paths: list[Path], collection: str, walk: Walk, report: Report, *, json: bool) -> None:
-    from ragcli import indexing
-    from ragcli.storage.index import Index, exists
+def _check_name(collection: str) -> None:
+    if not collection.isprintable() or not 0 < len(collection) <= _LONGEST_NAME:
+        raise UsageError(f"{collection!r} cannot be the name of a collection", "give -c a short, printable name")
 
-    files: list[StoredFile] = []
-    if exists(folder):
-        opened = Index(folder)
-        files = opened.catalog.files(collection)
+
+def _foretold(plan: Plan, opened: Index | None) -> Report:
+    """Return the report of what a plan would do."""
+    from ragcli.indexing import Report
+
+    report = Report.of(plan)
+    stored = set()
+    if opened is not None:
+        stored = {file.path for file in opened.catalog.files()}
         report.documents, report.chunks, _ = opened.catalog.counts()
-        opened.close()
-    plan = indexing.plan(paths, walk, report, files)
-    stored = {file.path for file in files}
     report.updated = sum(file.path in stored for file in plan.changed)
     report.added = len(plan.changed) - report.updated
-    report.unchanged = plan.unchanged
-    report.removed = sum(len(gone) for _, gone, _ in plan.removals)
-    console.say("dry run: nothing was changed", "dim")
-    _show(report, json=json)
+    report.removed = sum(len(removal.gone) for removal in plan.removals)
+    return report
 
 
 def _sync(
-    index: Index,
-    plan: Plan,
-    collection: str,
-    report: Report,
-    settings: Settings,
-    max_bytes: int,
-    *,
-    prune: bool,
-    yes: bool,
+    index: Index, plan: Plan, collection: str, report: Report, settings: Settings, *, prune: bool, yes: bool
 ) -> None:
     from ragcli import indexing, parts
 
-    def may_remove(folder: Path, gone: int, stored: int) -> bool:
+    def may_remove(removal: Removal) -> bool:
         if not prune:
             return False
-        if gone * 2 <= stored or yes:
+        if len(removal.gone) * 2 <= removal.stored or yes:
             return True
-        question = f"{gone} of the {stored} files from {folder} are gone. Remove them from the index?"
-        if console.confirm(question):
+        gone = f"{len(removal.gone)} of the {removal.stored} files from {removal.folder} are gone"
+        if console.confirm(f"{gone}. Remove them from the index?"):
             return True
-        reason = f"{gone} of {stored} files are gone and were kept; --yes removes them"
-        report.warnings.append({"path": str(folder), "reason": reason})
+        report.warn(removal.folder, f"{len(removal.gone)} of {removal.stored} files are gone; --yes removes them")
         return False
 
-    if not plan.changed and not index.encoder:
-        report.failed += [{"path": str(f.path), "reason": f.reason} for f in plan.remembered]
-        return
-    with console.bar("fetching the encoder") as bar:
-        embedder = parts.embedder_of(index, settings, lambda label, done, total: bar.update(done, total, label))
-    with parts.parser_pool(settings) as parser, console.bar("reading", "bytes") as bar:
+    indexing.remove_gone(index, plan, collection, report, may_remove)
+    if plan.changed:
+        with console.bar("fetching the encoder") as bar:
+            embedder = parts.embedder_of(index, settings, lambda label, done, total: bar.update(done, total, label))
+        with parts.parser_pool(settings) as parser, console.bar("reading", "bytes") as bar:
 
-        def show(progress: Progress) -> None:
-            label = f"{progress.files} of {len(plan.changed)} files, {progress.chunks} chunks embedded"
-            bar.update(progress.done, progress.total, label)
+            def show(progress: Progress) -> None:
+                label = f"{progress.files} of {len(plan.changed)} files, {progress.chunks} chunks embedded"
+                bar.update(progress.done, progress.total, label)
 
-        indexing.sync(
-            index,
-            embedder,
-            parser,
-            plan,
-            collection,
-            report,
-            jobs=parts.jobs(settings),
-            max_bytes=max_bytes,
-            remove=may_remove,
-            on_progress=show,
-        )
-    _warn_unreadable(report, embedder)
+            indexing.store(
+                index,
+                embedder,
+                parser,
+                plan.changed,
+                collection,
+                report,
+                jobs=parts.jobs(settings),
+                max_bytes=settings.max_file_mb * 1_000_000,
+                on_progress=show,
+            )
+        _warn_unreadable(report, embedder.id)
+    with console.bar("storing", "vectors") as bar:
+        indexing.finish(index, report, bar.update)
 
 
-def _warn_unreadable(report: Report, embedder: OnnxEmbedder) -> None:
+def _warn_unreadable(report: Report, encoder: str) -> None:
     if report.unreadable:
-        share = f"{report.unreadable} chunks are in a language that {embedder.id} cannot read"
-        reason = f"{share}; they are found by their words alone"
-        report.warnings.append({"path": "", "reason": reason})
-        console.warn(reason)
+        share = f"{report.unreadable} chunks are in a language that {encoder} cannot read"
+        report.warn("", f"{share}; they are found by their words alone")
+        console.warn(report.warnings[-1]["reason"])
         console.hint("`ragcli rebuild --encoder multilingual-e5-small` reads 100 languages")
 
 
-def _show(report: Report, *, json: bool) -> None:
+def _finish(report: Report, start: float, *, json: bool) -> None:
+    report.seconds = time.perf_counter() - start
     if json:
         console.write_json(report.to_json())
-        return
+    else:
+        _show(report)
+
+
+def _show(report: Report) -> None:
     console.write(
         f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged, "
         f"{report.removed} removed, {len(report.failed)} failed"
@@ -196,7 +198,8 @@ def _show(report: Report, *, json: bool) -> None:
     for kind, style in (("failed", "red"), ("warnings", "yellow"), ("skipped", "dim")):
         entries = [entry for entry in getattr(report, kind) if entry["path"]]
         for entry in entries[:_SHOWN]:
-            console.say(f"  {kind.removesuffix('s')}: {entry['path']}: {entry['reason']}", style)
+            line = f"  {kind.removesuffix('s')}: {entry['path']}: {entry['reason']}"
+            console.say(line.replace("\n", "\\n"), style)  # a file's name must not look like lines of ours
         if len(entries) > _SHOWN:
             console.say(f"  and {len(entries) - _SHOWN} more {kind}; --json lists all", style)
     rate = (

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragcli.cli import console, options
+from ragcli.cli import console, options, writing
+from ragcli.errors import UsageError
 from ragcli.settings import INDEX_FOLDER, index_folder
 
 if TYPE_CHECKING:
@@ -24,10 +25,13 @@ def init(
     """Give a folder an index of its own: commands run in it or below it will use that."""
     place = (folder or Path.cwd()).absolute() / INDEX_FOLDER
     there = place.is_dir()
-    place.mkdir(parents=True, exist_ok=True, mode=0o700)
-    ignore = place / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n", "utf-8")
+    try:
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        ignore = place / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", "utf-8")
+    except OSError as error:
+        raise UsageError(f"{place} cannot be made: {error.strerror}", "give a folder of your own") from None
     if json:
         console.write_json({"index": str(place), "created": not there})
         return
@@ -51,7 +55,7 @@ def check(
             findings = repair.check(opened, deep=deep, on_progress=bar.update)
     finally:
         opened.close()
-    damaged = any(finding.problem for finding in findings)
+    damaged = [finding.name for finding in findings if finding.problem]
     if json:
         rows = [{"name": f.name, "problem": f.problem or None} for f in findings]
         console.write_json({"ok": not damaged, "findings": rows})
@@ -59,7 +63,8 @@ def check(
         for finding in findings:
             console.write(f"{finding.name:8} {finding.problem or 'ok'}", "red" if finding.problem else "")
     if damaged:
-        console.hint("run `ragcli rebuild`")
+        lost = "catalog" in damaged
+        console.hint("remove the folder and ingest again, or restore a backup" if lost else "run `ragcli rebuild`")
         raise typer.Exit(4)
 
 
@@ -72,30 +77,21 @@ def rebuild(
 ) -> None:
     """Make chunks, words and vectors anew from the documents that are stored, with the same or another encoder."""
     from ragcli import indexing, parts
-    from ragcli.storage.lock import writing
 
     settings = options.settings(index)
-    folder = index_folder(settings)
-    parts.open_index(settings).close()
-    with writing(folder, wait, lambda who: console.say(f"waiting for {who}")):
-        opened = parts.open_index(settings)
-        try:
-            with console.bar("fetching the encoder") as bar:
-                embedder = parts.embedder(
-                    encoder or opened.encoder or settings.encoder,
-                    settings,
-                    lambda label, done, total: bar.update(done, total, label),
-                )
-            with console.bar("rebuilding") as bar:
+    with writing.opened(index_folder(settings), wait) as opened:
+        with console.bar("fetching the encoder") as bar:
+            embedder = parts.embedder(
+                encoder or opened.encoder or settings.encoder,
+                settings,
+                lambda label, done, total: bar.update(done, total, label),
+            )
+        with console.bar("rebuilding") as bar, console.bar("storing", "vectors") as storing:
 
-                def show(progress: Progress) -> None:
-                    bar.update(
-                        progress.done, progress.total, f"{progress.files} files, {progress.chunks} chunks embedded"
-                    )
+            def show(progress: Progress) -> None:
+                bar.update(progress.done, progress.total, f"{progress.files} files, {progress.chunks} chunks embedded")
 
-                report = indexing.rebuild(opened, embedder, show)
-        finally:
-            opened.close()
+            report = indexing.rebuild(opened, embedder, show, storing.update)
     if json:
         value = {"documents": report.documents, "chunks": report.chunks, "embedded": report.embedded}
         console.write_json({**value, "encoder": embedder.id, "seconds": round(report.seconds, 3)})

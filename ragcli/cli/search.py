@@ -13,8 +13,6 @@ from ragcli.cli.batch import questions
 from ragcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from ragcli.embedding.base import Embedder
     from ragcli.records import Hit
     from ragcli.retrieval import Filters, Mode, Result
@@ -95,19 +93,19 @@ def opened(settings: Settings) -> Iterator[tuple[Index, Embedder]]:
 
 def show_hit(hit: Hit, *, explain: bool) -> None:
     """Print one hit."""
-    from rich.text import Text
-
-    title: Text = Text.assemble((f"[{hit.rank}] ", "bold"), console.place(hit.source, hit.page, hit.line, hit.path))
-    if hit.heading:
-        title.append("  " + console.safe(" > ".join(hit.heading)), style="dim")
-    title.append(f"  {hit.score:.3f}", style="dim")
-    console.out.print(title)
+    heading = f"  {' > '.join(hit.heading)}" if hit.heading else ""
+    console.write_line(
+        (f"[{hit.rank}] ", "bold"),
+        console.place(hit.source, hit.page, hit.line, hit.path),
+        (heading, "dim"),
+        (f"  {hit.score:.3f}", "dim"),
+    )
     if explain:
         legs = (("dense", hit.dense), ("lexical", hit.lexical))
         parts = [f"{name} #{leg.rank} {leg.score:.3f}" if leg else f"{name} -" for name, leg in legs]
         console.write("    " + ", ".join(parts), "cyan")
     for line in hit.text.strip().splitlines():
-        console.write("    " + line)
+        console.write(f"    {line}".rstrip())
     for place in hit.also:
         console.write(f"    also in {place.source}" + (f" p. {place.page}" if place.page else ""), "dim")
     console.write("")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import stat
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from ragcli.storage.index import Index
 
 _PAGE = re.compile(r":p(\d{1,7})$")
+_ROOTS_SHOWN = 10
 _CHUNK_ID = re.compile(r"[0-9a-f]{20}")
 
 
@@ -46,10 +49,11 @@ def sources(
         return
     for row in rows:
         if failed:
-            console.write(f"{row['path']}: {row['reason']}")
+            line = f"{row['path']}: {row['reason']}"
         else:
             pages = f"  {row['pages']} pages" if row["pages"] else ""
-            console.write(f"{row['source']}  {row['format']}{pages}  {row['collection']}")
+            line = f"{row['source']}  {row['format']}{pages}  {row['collection']}"
+        console.write(line.replace("\n", "\\n"))  # a file's name must not look like lines of ours
     if not rows:
         console.say("no file failed" if failed else "the index holds no file")
 
@@ -65,7 +69,7 @@ def _row(file: StoredFile) -> dict[str, object]:
         "sha256": file.hash,
         "title": file.title,
         "warnings": list(file.warnings),
-        "indexed_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(file.indexed_at) / 1e9)),
+        "read_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(file.read_at / 1e9)),
     }
 
 
@@ -87,7 +91,7 @@ def show(
     if json:
         console.write_json(value)
     else:
-        console.write(str(value["text"]))
+        console.write_text(str(value["text"]))
 
 
 def _find(index: Index, what: str, collection: list[str] | None) -> dict[str, object]:
@@ -133,17 +137,18 @@ def status(index: options.IndexDir = None, json: options.Json = False, debug: op
     try:
         documents, chunks, vectors = opened.catalog.counts()
         files = opened.catalog.files()
-        meta = opened.catalog.meta()
+        collections, roots = sorted({f.collection for f in files}), sorted({str(f.root) for f in files})
+        size = sum(map(_size, opened.folder.rglob("*")))
         value = {
             "index": str(opened.folder),
             "documents": documents,
             "chunks": chunks,
             "vectors": vectors,
-            "collections": sorted({f.collection for f in files}),
-            "roots": sorted({str(f.root) for f in files}),
-            "encoder": meta.get("encoder"),
+            "collections": collections,
+            "roots": roots,
+            "encoder": opened.encoder or None,
             "failed": len(opened.catalog.failures()),
-            "bytes": sum(path.stat().st_size for path in opened.folder.rglob("*") if path.is_file()),
+            "bytes": size,
             "damage": opened.damage() or None,
         }
     finally:
@@ -154,11 +159,22 @@ def status(index: options.IndexDir = None, json: options.Json = False, debug: op
     console.write(f"index        {value['index']}")
     console.write(f"documents    {documents}" + (f", {value['failed']} failed" if value["failed"] else ""))
     console.write(f"chunks       {chunks}, {vectors} with a vector")
-    console.write(f"collections  {', '.join(sorted({f.collection for f in files})) or '-'}")
-    console.write(f"encoder      {meta.get('encoder', '-')}")
-    console.write(f"size         {sum(p.stat().st_size for p in opened.folder.rglob('*') if p.is_file()) / 1e6:.1f} MB")
-    for root in sorted({str(f.root) for f in files}):
+    console.write(f"collections  {', '.join(collections) or '-'}")
+    console.write(f"encoder      {value['encoder'] or '-'}")
+    console.write(f"size         {size / 1e6:.1f} MB")
+    for root in roots[:_ROOTS_SHOWN]:
         console.write(f"from         {root}")
+    if len(roots) > _ROOTS_SHOWN:
+        console.write(f"             and {len(roots) - _ROOTS_SHOWN} more")
     if value["damage"]:
         console.warn(f"damaged: {value['damage']}")
         console.hint("run `ragcli rebuild`")
+
+
+def _size(path: Path) -> int:
+    """Return a file's size; 0 where it is none, or where a writer has removed it meanwhile."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0

@@ -92,7 +92,7 @@ class OnnxEmbedder:
 
     def token_starts(self, texts: Sequence[str]) -> list[list[int]]:
         """Return, for each text, the start offset of every token."""
-        encoded = self._tokenizer.encode_batch(texts, add_special_tokens=False)
+        encoded = self._tokenizer.encode_batch(list(map(_encodable, texts)), add_special_tokens=False)
         return [[start for start, _ in one.offsets] for one in encoded]
 
     def reads(self, text: str) -> float:
@@ -105,7 +105,7 @@ class OnnxEmbedder:
 
         session = self._bulk_session if len(texts) >= BULK else self._session
         prefix = self._spec.passage_prefix
-        encoded = [e.ids for e in self._tokenizer.encode_batch([prefix + text for text in texts])]
+        encoded = [e.ids for e in self._tokenizer.encode_batch([prefix + _encodable(text) for text in texts])]
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         order = sorted(range(len(texts)), key=lambda i: -len(encoded[i]))  # the largest batch first: memory peaks early
         at = 0
@@ -120,7 +120,7 @@ class OnnxEmbedder:
 
     def embed_query(self, text: str) -> Vectors:
         """Return an array of shape [dimension]."""
-        ids = self._tokenizer.encode(self._spec.query_prefix + text).ids
+        ids = self._tokenizer.encode(self._spec.query_prefix + _encodable(text)).ids
         if len(ids) > self._spec.window:
             ids = [*ids[: self._spec.window - 1], ids[-1]]
         vector: Vectors = self._run(self._session, [ids])[0]
@@ -145,3 +145,8 @@ class OnnxEmbedder:
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         scaled: Vectors = vectors.astype(np.float32)
         return scaled
+
+
+def _encodable(text: str) -> str:
+    """Return `text` with a question mark for each lone surrogate, which the tokenizer refuses."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

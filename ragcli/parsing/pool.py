@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ragcli.child import Child, ChildBabbled, ChildDied, ChildTimeout
-from ragcli.errors import ParseFailed
+from ragcli.errors import ParseFailed, RagcliError
 from ragcli.parsing.blocks import MAX_TEXT
 from ragcli.parsing.worker import KINDS, OUT_OF_MEMORY
 from ragcli.records import Block, Document, Format
@@ -53,7 +53,7 @@ class ParserPool:
         """Return the document that `data` holds. May be called from several threads at once.
 
         Raises ParseFailed with the reason: the parser's own, or that it took too long, needed too much memory, or
-        crashed.
+        crashed; and RagcliError where no parser starts, which is no fault of the file.
         """
         seat = self._seats.get()
         try:
@@ -83,7 +83,7 @@ class ParserPool:
         except (ChildDied, ChildTimeout) as error:
             self._end(child)
             last = child.stderr.strip().rpartition("\n")[2][:_MAX_SENTENCE]
-            raise ParseFailed(f"the parser did not start ({last or error})", "run `ragcli doctor`") from None
+            raise RagcliError(f"the parser does not start ({last or error})", "run `ragcli doctor`") from None
         return child
 
     def _end(self, child: Child) -> None:

@@ -18,7 +18,7 @@ import json
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,11 @@ def _chunk(row: Sequence[Any]) -> StoredChunk:
     return StoredChunk(ident, chunk_id, document, start, end, page, line, width, headings, context, vector)
 
 
+def _document(row: Sequence[Any]) -> Document:
+    text, blocks, title, pages, warnings = row
+    return Document(text, _unpack(blocks), title, pages, tuple(json.loads(warnings)))
+
+
 class Catalog:
     """An open catalog. Every sqlite3 error becomes one of `IndexError_`'s kinds, as `mapped` says."""
 
@@ -143,7 +148,7 @@ class Catalog:
         """Turn sqlite3's errors into ragcli's."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter where a message quotes garbage
             match getattr(error, "sqlite_errorcode", 0) & 0xFF:
                 case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
                     raise IndexError_(
@@ -191,9 +196,14 @@ class Catalog:
         """Close the file."""
         self.connection.close()
 
-    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def _rows(self, sql: str, values: Sequence[Any] = (), make: Callable[[Sequence[Any]], Any] = tuple) -> list[Any]:
+        """Return what `make` makes of each row."""
         with self.mapped():
-            return self.connection.execute(sql, values).fetchall()
+            rows = self.connection.execute(sql, values).fetchall()
+        try:
+            return [make(row) for row in rows]
+        except (ValueError, TypeError, zlib.error) as error:
+            raise IndexDamaged(f"the catalog in {self.folder} holds garbage: {error}", "run `ragcli check`") from None
 
     # --- what made the index -----------------------------------------------------------------------------------
 
@@ -216,21 +226,21 @@ class Catalog:
         """Return every file, in order of collection and name."""
         where = "" if collection is None else "WHERE collection = ?"
         values = () if collection is None else (collection,)
-        rows = self._rows(f"SELECT {_FILE_COLUMNS} FROM documents {where} ORDER BY collection, source", values)
-        return [_file(row) for row in rows]
+        return self._rows(f"SELECT {_FILE_COLUMNS} FROM documents {where} ORDER BY collection, source", values, _file)
 
     def files_by_id(self, ids: Iterable[int]) -> dict[int, StoredFile]:
         """Return some files by id."""
-        found = self._by_ids(f"SELECT {_FILE_COLUMNS} FROM documents WHERE id IN", ids)
-        return {row[0]: _file(row) for row in found}
+        found = self._by_ids(f"SELECT {_FILE_COLUMNS} FROM documents WHERE id IN", ids, _file)
+        return {file.id: file for file in found}
 
     def document(self, ident: int) -> Document:
         """Return what was read from a file."""
-        row = self._rows("SELECT text, blocks, title, pages, warnings FROM documents WHERE id = ?", (ident,))
-        if not row:
+        sql = "SELECT text, blocks, title, pages, warnings FROM documents WHERE id = ?"
+        found = self._rows(sql, (ident,), _document)
+        if not found:
             raise IndexDamaged(f"document {ident} is not in the catalog", "run `ragcli check`")
-        text, blocks, title, pages, warnings = row[0]
-        return Document(text, _unpack(blocks), title, pages, tuple(json.loads(warnings)))
+        document: Document = found[0]
+        return document
 
     def text(self, ident: int) -> str:
         """Return a document's text."""
@@ -321,12 +331,12 @@ class Catalog:
 
     def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
         """Return some chunks by id; ids that are not there are left out."""
-        return {row[0]: _chunk(row) for row in self._by_ids(f"SELECT {_CHUNK_COLUMNS} FROM chunks WHERE id IN", ids)}
+        found = self._by_ids(f"SELECT {_CHUNK_COLUMNS} FROM chunks WHERE id IN", ids, _chunk)
+        return {chunk.id: chunk for chunk in found}
 
     def chunks_of(self, document: int) -> list[StoredChunk]:
         """Return a document's chunks in order."""
-        rows = self._rows(f"SELECT {_CHUNK_COLUMNS} FROM chunks WHERE document = ? ORDER BY id", (document,))
-        return [_chunk(row) for row in rows]
+        return self._rows(f"SELECT {_CHUNK_COLUMNS} FROM chunks WHERE document = ? ORDER BY id", (document,), _chunk)
 
     def find_chunks(self, chunk_ids: Sequence[str]) -> dict[str, int]:
         """Return the row ids of some chunk ids; those that are not there are left out."""
@@ -343,6 +353,10 @@ class Catalog:
         """Return the key of every vector that a chunk has, in order."""
         rows = self._rows("SELECT DISTINCT vector FROM chunks WHERE vector IS NOT NULL ORDER BY vector")
         return [key for (key,) in rows]
+
+    def known_keys(self, keys: Iterable[bytes]) -> set[bytes]:
+        """Return those of `keys` under which a vector is stored."""
+        return {key for (key,) in self._by_ids("SELECT key FROM vectors WHERE key IN", keys)}
 
     def vectors(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """Return the stored vectors among `keys`."""
@@ -371,12 +385,12 @@ class Catalog:
             self.connection.execute(f"DELETE FROM pending WHERE key IN ({_UNUSED_VECTORS})")
             self.connection.execute(f"DELETE FROM vectors WHERE key IN ({_UNUSED_VECTORS})")
 
-    def _by_ids(self, sql: str, ids: Iterable[Any]) -> list[Any]:
+    def _by_ids(self, sql: str, ids: Iterable[Any], make: Callable[[Sequence[Any]], Any] = tuple) -> list[Any]:
         values = list(ids)
         rows: list[Any] = []
         for at in range(0, len(values), 500):
             part = values[at : at + 500]
-            rows += self._rows(f"{sql} ({','.join('?' * len(part))})", part)
+            rows += self._rows(f"{sql} ({','.join('?' * len(part))})", part, make)
         return rows
 
     # --- failures ----------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from ragcli.embedding.base import Embedder
 from ragcli.errors import EncoderMismatch, IndexDamaged, IndexError_, IndexMissing
 from ragcli.storage.catalog import FILE, Catalog
 from ragcli.storage.lock import writing
-from ragcli.storage.vectors import FileNotes, VectorIndex, copy_folder, find_damage, note_files
+from ragcli.storage.vectors import FileNotes, VectorIndex, copy_folder, find_damage, note_files, open_noted
 from ragcli.words import WORDS_VERSION
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ REBUILD = "run `ragcli rebuild`"
 MANY_PENDING = 20_000
 """A run that goes on for long brings Chroma up to date when more vectors than this are pending, and than it holds."""
 _FEW_PENDING, _SMALL_SHARE = 2000, 20
-_BATCH = 5000
+_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Index:
             self._refuse_other_encoder()
             self.require_whole()
             if generation.count:
-                opened = VectorIndex(self.folder_of(generation))
+                opened = open_noted(self.folder_of(generation), generation.files)
                 self._open = (generation, opened)
                 if opened.count() != generation.count:
                     lost = generation.count - opened.count()
@@ -170,16 +170,17 @@ class Index:
         folder = self.folder_of(new)
         try:
             if wanted:
+                folder.mkdir(mode=0o700)
                 if not anew:
                     copy_folder(self.folder_of(old), folder)
-                self._fill(folder, wanted, on_progress)
+                self._fill(folder, wanted, set() if anew else _keys_in(folder), on_progress)
                 new = Generation(new.number, new.count, note_files(folder))
         except (OSError, sqlite3.Error, IndexDamaged) as error:
             shutil.rmtree(folder, ignore_errors=True)
             reason = error.strerror if isinstance(error, OSError) else error
             raise IndexError_(
                 f"the vectors cannot be written to {folder}: {reason}",
-                "free some disk space and run it again; what was committed is in the index",
+                "free some disk space and run it again, or `ragcli rebuild`; what was committed is in the index",
             ) from None
         with self.catalog.transaction():
             self.catalog.settle_pending()
@@ -187,18 +188,22 @@ class Index:
             noted.pop("vectors", None)
             self.catalog.set_meta(vectors=json.dumps(asdict(new)), damage=json.dumps(noted))
 
-    def _fill(self, folder: Path, wanted: list[bytes], on_progress: Callable[[int, int], None] | None) -> None:
-        """Make the folder hold just the vectors `wanted`."""
+    def _fill(
+        self, folder: Path, wanted: list[bytes], there: set[bytes], on_progress: Callable[[int, int], None] | None
+    ) -> None:
+        """Make the folder, which holds the vectors `there`, hold just those `wanted`."""
         import numpy as np
 
-        vectors = VectorIndex(folder, create=True)
+        missing = [key for key in wanted if key not in there]
+        surplus = sorted(there.difference(wanted))
+        vectors = VectorIndex(folder, changes=len(missing) + len(surplus))
         try:
-            there = vectors.keys()
-            vectors.delete(sorted(there.difference(wanted)))
-            missing = [key for key in wanted if key not in there]
+            vectors.delete(surplus)
             for at in range(0, len(missing), _BATCH):
                 part = missing[at : at + _BATCH]
                 rows = self.catalog.vectors(part)
+                if len(rows) < len(part):
+                    raise IndexDamaged(f"the catalog lacks {len(part) - len(rows)} vectors", REBUILD)
                 vectors.upsert(part, np.stack([np.frombuffer(rows[key], dtype=np.float32) for key in part]))
                 if on_progress is not None:
                     on_progress(at + len(part), len(missing))
@@ -299,6 +304,14 @@ def exists(folder: Path) -> bool:
 
 def _holds_something(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
+
+
+def _keys_in(folder: Path) -> set[bytes]:
+    vectors = VectorIndex(folder)
+    try:
+        return vectors.keys()
+    finally:
+        vectors.close()
 
 
 def _make(folder: Path) -> None:

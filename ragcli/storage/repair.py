@@ -11,7 +11,7 @@ from ragcli.errors import IndexDamaged, IndexError_
 from ragcli.storage.catalog import StoredFile
 from ragcli.storage.index import Index
 from ragcli.storage.keys import chunk_id, vector_key
-from ragcli.storage.vectors import VectorIndex, find_damage
+from ragcli.storage.vectors import VectorIndex, find_damage, open_noted
 from ragcli.words import words
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _vector_problem(index: Index, deep: bool, on_progress: OnProgress | None) ->
         return problem
     if not generation.count:
         return f"{len(wanted)} vectors are in no folder"
-    chroma = VectorIndex(index.folder_of(generation))
+    chroma = open_noted(index.folder_of(generation), generation.files)
     try:
         there = chroma.keys()
         if len(there) != generation.count:

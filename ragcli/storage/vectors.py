@@ -15,6 +15,8 @@ import hashlib
 import os
 import shutil
 import sqlite3
+import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,17 +28,17 @@ if TYPE_CHECKING:
 
 COLLECTION = "vectors"
 DATABASE = "chroma.sqlite3"
-_BATCH = 5000  # Chroma refuses more than 5461 rows at once
-_CONFIGURATION = {
-    # `sync_threshold`: write the graph to its files with every batch, or each search would build the rest of it anew.
-    "hnsw": {"space": "cosine", "ef_construction": 200, "ef_search": 200, "sync_threshold": 2}
-}
+_BATCH = 500  # a second's work at most, and then Ctrl-C is heard; Chroma refuses more than 5461
 
 
 class VectorIndex:
-    """An open folder of vectors by key; `create` opens one to be written. Chroma's exceptions become IndexDamaged."""
+    """An open folder of vectors by key. Chroma's exceptions become IndexDamaged.
 
-    def __init__(self, folder: Path, *, create: bool = False) -> None:
+    `changes` opens the folder to be written, made if need be, and says how many vectors will be stored or deleted:
+    after that many, Chroma writes its graph to its files. What it has not written, every search has to build anew.
+    """
+
+    def __init__(self, folder: Path, *, changes: int = 0) -> None:
         os.environ["ANONYMIZED_TELEMETRY"] = "False"
         import chromadb
         from chromadb.config import Settings
@@ -47,16 +49,24 @@ class VectorIndex:
                 str(folder), settings=Settings(anonymized_telemetry=False, allow_reset=False)
             )
             try:
-                self._collection = (
-                    self._client.get_or_create_collection(
-                        COLLECTION, embedding_function=None, configuration=_CONFIGURATION
-                    )
-                    if create
-                    else self._client.get_collection(COLLECTION, embedding_function=None)
-                )
+                self._collection = self._written(changes) if changes else self._get()
             except BaseException:
                 self._client.close()
                 raise
+
+    def _get(self) -> Any:
+        return self._client.get_collection(COLLECTION, embedding_function=None)
+
+    def _written(self, changes: int) -> Any:
+        graph: dict[str, Any] = {"sync_threshold": max(2, changes)}
+        if COLLECTION in [collection.name for collection in self._client.list_collections()]:
+            collection = self._get()
+            with warnings.catch_warnings():  # that we make the vectors ourselves is "legacy" to it
+                warnings.simplefilter("ignore", DeprecationWarning)
+                collection.modify(configuration={"hnsw": graph})  # heeded until the graph is first looked at
+            return collection
+        graph |= {"space": "cosine", "ef_construction": 200, "ef_search": 200}
+        return self._client.create_collection(COLLECTION, embedding_function=None, configuration={"hnsw": graph})
 
     @contextlib.contextmanager
     def _mapped(self) -> Iterator[None]:
@@ -131,27 +141,36 @@ def note_files(folder: Path) -> dict[str, list[Any]]:
 def find_damage(folder: Path, notes: FileNotes, *, deep: bool = False) -> str:
     """Compare the files of a folder with their notes; return what is wrong, "" where nothing is.
 
-    A file that has the noted size and time is taken to be the noted one, but for `deep`. Chroma's database is another
-    matter: each opening counts itself in it, so only its size and, for `deep`, its own consistency can be asked for.
+    A file that has the noted size and time is taken to be the noted one, but for `deep`. Chroma's database is not the
+    noted one for long (see `open_noted`), so it is asked whether it is consistent instead.
     """
     for name, (size, mtime_ns, digest) in notes.items():
         path = folder / name
         try:
             status = path.stat()
-            if name == DATABASE:
-                if status.st_size < size:
-                    return f"{name} of the vectors was cut from {size} to {status.st_size} bytes"
-                if deep and not _is_consistent(path):
-                    return f"{name} of the vectors is corrupt"
-            elif status.st_size != size:
-                return f"{name} of the vectors has {status.st_size} bytes instead of {size}"
-            elif (deep or status.st_mtime_ns != mtime_ns) and _digest(path) != digest:
+            if status.st_size < size:
+                return f"{name} of the vectors was cut from {size} to {status.st_size} bytes"
+            if (status.st_size, status.st_mtime_ns) == (size, mtime_ns) and not deep:
+                continue
+            if not (_is_consistent(path) if name == DATABASE else _digest(path) == digest):
                 return f"{name} of the vectors was changed"
         except FileNotFoundError:
             return f"{name} is missing from the vectors"
         except OSError as error:
             return f"{name} of the vectors cannot be read: {error.strerror}"
     return ""
+
+
+def open_noted(folder: Path, notes: FileNotes) -> VectorIndex:
+    """Open a folder to read it, in which `find_damage` has found none.
+
+    Chroma counts each opening in its database. The file's time is set back after that, so that it still tells whether
+    anything else has changed it.
+    """
+    opened = VectorIndex(folder)
+    with contextlib.suppress(OSError, KeyError):
+        os.utime(folder / DATABASE, ns=(time.time_ns(), notes[DATABASE][1]))
+    return opened
 
 
 def copy_folder(old: Path, new: Path) -> None:
@@ -182,6 +201,7 @@ def _is_consistent(database: Path) -> bool:
     """
     try:
         with contextlib.closing(sqlite3.connect(database)) as connection:
-            return bool(connection.execute("PRAGMA integrity_check(1)").fetchall() == [("ok",)])
-    except sqlite3.Error:
+            connection.text_factory = bytes  # it quotes what it finds
+            return bool(connection.execute("PRAGMA integrity_check(1)").fetchall() == [(b"ok",)])
+    except (sqlite3.Error, UnicodeDecodeError):
         return False

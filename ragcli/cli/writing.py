@@ -1,0 +1,43 @@
+"""What commands that write to an index share: the lock, waiting for it, and Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from ragcli.cli import console
+
+if TYPE_CHECKING:
+    from ragcli.storage.index import Index
+
+
+@contextmanager
+def opened(folder: Path, wait: float, *, create: bool = False) -> Iterator[Index]:
+    """Open an index to write, and say for whom it waits. Raises what `open_to_write` raises."""
+    from ragcli.storage.index import open_to_write
+
+    with (
+        _one_interrupt(),
+        open_to_write(folder, wait, lambda who: console.say(f"waiting for {who}"), create=create) as index,
+    ):
+        yield index
+
+
+@contextmanager
+def _one_interrupt() -> Iterator[None]:
+    """Raise KeyboardInterrupt in the body at the first Ctrl-C. More, while that clears up, are ignored."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, before)

@@ -1,0 +1,142 @@
+"""Write what the documentation says of the code: commands, settings, exit codes, errors, and the file tree.
+
+    python scripts/write_docs.py
+
+A test fails where the committed files are not what this script writes.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import typer  # noqa: E402
+
+from ragcli import errors, settings  # noqa: E402
+from ragcli.cli.app import app  # noqa: E402
+
+NOTE = "<!-- Written by scripts/write_docs.py (`make docs`). Change the code, not this file. -->"
+TREE = "<!-- tree -->", "<!-- /tree -->"
+EXIT_CODES = {
+    0: "done",
+    1: "done in part: files failed, or a given path is missing while others exist; or a gate failed",
+    2: "wrong usage or settings; no given path exists; a bad case file",
+    3: "`ask` abstained: the documents do not answer. Its JSON is complete all the same",
+    4: "the index is missing, locked, damaged, newer than this program, or built with another encoder",
+    5: "a model is missing, bad, or failed",
+    130: "interrupted",
+}
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Yield each command's whole name and its help, in the order in which `ragcli --help` lists them."""
+    yield from _helps(typer.main.get_command(app), "ragcli", None)
+
+
+def _helps(command: Any, name: str, parent: typer.Context | None) -> Iterator[tuple[str, str]]:
+    width = {"terminal_width": 100, "max_content_width": 100}
+    context = typer.Context(command, info_name=name, parent=parent, **command.context_settings, **width)
+    yield context.command_path, command.get_help(context)
+    for child, one in getattr(command, "commands", {}).items():
+        yield from _helps(one, child, context)
+
+
+def commands_page() -> str:
+    """Return docs/commands.md."""
+    parts = [
+        "# Commands",
+        NOTE,
+        "Results go to stdout; progress, warnings, hints and logs go to stderr. Options come after the command's\n"
+        "name. Each text below is what `--help` prints; what `--json` prints is described in [json.md](json.md).",
+    ]
+    for name, text in commands():
+        parts.append(f"## {name}\n\n```text\n{text.strip()}\n```")
+    rows = "\n".join(f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items())
+    parts.append(f"## Exit codes\n\n| code | meaning |\n|---|---|\n{rows}")
+    parts.append(
+        "An error is one line on stderr that says what is wrong, and a `hint:` line with the next command. A\n"
+        "traceback is shown only with `--debug`."
+    )
+    tree = inspect.cleandoc(errors.__doc__ or "").split("\n\n")[1]
+    parts.append(f"## Errors\n\nIn the library, each is a class of `ragcli.errors`:\n\n```text\n{tree}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def settings_page() -> str:
+    """Return docs/settings.md."""
+    rows = []
+    for field in settings.FIELDS:
+        default = (
+            str(field.default).lower() if field.type is bool else field.default if field.default != "" else "empty"
+        )
+        project = "yes" if field.project else "no"
+        rows.append(f"| `{field.name}` | {default} | `{field.variable}` | {project} | {field.help} |")
+    table = "\n".join(
+        ["| setting | default | variable | project file | what it does |", "|---|---|---|---|---|", *rows]
+    )
+    return f"""# Settings
+
+{NOTE}
+
+A flag wins over a `RAGCLI_*` variable, that over the project's `{settings.PROJECT_FILE}`, that over the user's
+`{settings.USER_FILE}`, and that over the default. `ragcli config show` prints every value and where it comes from,
+`ragcli config path` the files, and `ragcli config set NAME VALUE` writes the user's.
+
+{table}
+
+`RAGCLI_HOME` names the folder of models, the user's settings and the user's own index; without it, that is the
+platform's folder for user data. `NO_COLOR` is honoured.
+
+A project file lies beside `{settings.INDEX_FOLDER}/` and may have come with somebody else's repository. It can
+therefore set only what is marked above, name models only as the model store knows them, and keep the index only inside
+the project.
+"""
+
+
+def tree() -> str:
+    """Return the package's files, each with the first line of its docstring."""
+    lines = []
+    package = ROOT / "ragcli"
+    for path in sorted(package.rglob("*.py"), key=lambda p: (p.parent != package, p.parent, p.name)):
+        if path.name == "__init__.py":
+            continue
+        name = path.relative_to(package).as_posix()
+        doc = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+        lines.append(f"{name:26} {' '.join(doc.split(chr(10) * 2)[0].split())}")
+    return "\n".join(lines)
+
+
+def readme() -> str:
+    """Return README.md with the tree between its markers renewed."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    before, _, rest = text.partition(TREE[0])
+    _, _, after = rest.partition(TREE[1])
+    return f"{before}{TREE[0]}\n```text\n{tree()}\n```\n{TREE[1]}{after}"
+
+
+def pages() -> dict[Path, str]:
+    """Return every file that this script writes, with what it should hold."""
+    return {
+        ROOT / "docs" / "commands.md": commands_page(),
+        ROOT / "docs" / "settings.md": settings_page(),
+        ROOT / "README.md": readme(),
+    }
+
+
+def main() -> None:
+    """Write the files that are not up to date."""
+    for path, text in pages().items():
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+            sys.stdout.write(f"wrote {path.relative_to(ROOT)}\n")
+
+
+if __name__ == "__main__":
+    main()
