@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from parsing.parsing_helpers import SLOW
 from shared import ROOT, Done, environment_of
 
 Ragcli = Callable[..., Done]
@@ -100,6 +101,7 @@ def test_paths_that_are_not_there(ragcli: Ragcli, docs: Path, home: Path, tmp_pa
 
 
 def test_a_dry_run_changes_nothing(ragcli: Ragcli, docs: Path, home: Path) -> None:
+    settle(docs)
     done = ragcli("ingest", docs, "--dry-run", "--json")
     assert (done.code, done.json["added"], done.json["documents"]) == (0, 3, 0)
     assert not (home / "index").exists()
@@ -108,7 +110,6 @@ def test_a_dry_run_changes_nothing(ragcli: Ragcli, docs: Path, home: Path) -> No
     write(docs, "pump.md", "Another pump.")
     write(docs, "new.md", "New.")
     (docs / "roof.md").unlink()
-    settle(docs)
     done = ragcli("ingest", docs, "--dry-run")
     assert (done.code, done.out) == (0, "1 added, 1 updated, 1 unchanged, 1 removed, 0 failed\n")
     assert "dry run: nothing was changed" in done.err
@@ -178,7 +179,7 @@ def test_bad_files_cost_no_other(ragcli: Ragcli, bad: Path) -> None:
     assert {os.path.relpath(entry["path"], bad): entry["reason"] for entry in done.json["failed"]} == {
         "empty.pdf": "empty file",
         "broken.pdf": "broken PDF",
-        "not-a.pdf": "broken PDF",
+        "not-a.pdf": "not a PDF, whatever its name says",
         "mostly-nul.txt": "binary, whatever its name says",
         "blank.md": "no text",
     }
@@ -187,7 +188,7 @@ def test_bad_files_cost_no_other(ragcli: Ragcli, bad: Path) -> None:
     }
     warned = {os.path.relpath(e["path"], bad): e["reason"] for e in done.json["warnings"] if e["path"]}
     assert warned["nul.txt"] == "holds NUL characters"
-    assert "not valid UTF-8" in warned["surrogate.txt"]
+    assert warned["surrogate.txt"] == "3 characters are not valid UTF-8 and were replaced"
     assert done.json["added"] == done.json["documents"] == 9
 
     again = ragcli("ingest", bad, "--json")
@@ -292,7 +293,13 @@ def test_the_second_waits_or_says_for_whom_it_would(ragcli: Ragcli, docs: Path, 
         assert message.startswith(f"the index is being written by process {other.pid} (ragcli ingest papers) on ")
         assert "--wait" in hint
         assert ragcli("rebuild", "--wait", "0").code == 4
-        for reader in (["search", "pump"], ["ask", "How much does the pump move?"], ["sources"], ["status"], ["check"]):
+        for reader in (
+            ["search", "pump"],
+            ["ask", "What was the roof mended with?"],
+            ["sources"],
+            ["status"],
+            ["check"],
+        ):
             assert ragcli(*reader).code == 0  # readers do not wait
         other.kill()
     assert (home / "index" / "writer.json").exists()  # it could not clear up, which does not matter
@@ -334,11 +341,8 @@ def test_damage_is_said_found_and_mended(ragcli: Ragcli, docs: Path, home: Path)
         message, hint = error_of(done)
         assert message.startswith("the index is damaged: ") and "data_level0.bin of the vectors was cut" in message
         assert hint == "run `ragcli rebuild`"
-    assert (
-        ragcli("status", "--json")
-        .json["damage"]
-        .endswith("data_level0.bin of the vectors was cut from 3352 to 1676 bytes")
-    )
+    damage = ragcli("status", "--json").json["damage"]
+    assert re.search(r"data_level0\.bin of the vectors was cut from (\d+) to (\d+) bytes$", damage)
     assert ragcli("doctor", "--json").json["ok"] is False
     done = ragcli("check", "--json")
     assert (done.code, done.json["ok"]) == (4, False)
@@ -403,7 +407,7 @@ def test_offline_with_an_empty_store(ragcli: Ragcli, docs: Path, home: Path) -> 
     for command in (["ingest", docs], ["rebuild"]):
         done = ragcli(*command, RAGCLI_OFFLINE="1")
         message, hint = error_of(done)
-        assert done.code == (5 if command[0] == "ingest" else 5)
+        assert done.code == 5
         assert "ragcli models" in message + hint
 
 
@@ -448,8 +452,6 @@ def test_a_full_disk(ragcli: Ragcli, docs: Path, small_disk: Path, tmp_path: Pat
 
 # --- Ctrl-C ----------------------------------------------------------------------------------------------------
 
-SLOW_PDF_LINES = 3000
-
 
 def children_of(pid: int) -> list[int]:
     found = []
@@ -473,10 +475,7 @@ def is_alive(pid: int) -> bool:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("times", [1, 3], ids=["once", "impatiently"])
 def test_ctrl_c_while_a_slow_file_is_parsed(docs: Path, home: Path, times: int) -> None:
-    from parsing.parsing_helpers import raw_page  # type: ignore[import-not-found]
-
-    del raw_page
-    write(docs, "slow.html", "<div>" * 200_000 + "<p>slow</p>" * 200_000)
+    write(docs, "slow.pdf", SLOW)
     command = [sys.executable, "-m", "ragcli", "ingest", str(docs), "--json"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment_of(home)

@@ -24,9 +24,13 @@ PASSAGE_WEIGHT = 2.0
 EXPECTED_BONUS = 0.3
 BEST, WITHIN = 5, 0.65
 """At most this many units are chosen, each with at least this share of the best one's score."""
+FOLLOWS = 0.4
+"""What follows a chosen unit is quoted, too, where it has this share of its match with the question."""
 WIDTH = 600
 MASS_WEIGHT = 0.25
 SAME = 0.8
+HELD = 0.75
+"""A best hit that holds this share of the question, by the rarity of its words, bears an answer whatever the others say."""
 NOTHING_READ, NOTHING_UNREAD = 0.175, 0.075
 """A best hit that scores less matches by chance, where the encoder can read the question and where it cannot."""
 MAX_UNITS = 400
@@ -37,7 +41,8 @@ _MAX_UNIT_WIDTH = 500
 class Unit:
     """One sentence, list item, row or piece of code of a hit, with its scores.
 
-    `hit` counts from 0. `header` is the header row of a table's row, which is shown above it.
+    `hit` counts from 0. `header` is the header row of a table's row, which is shown above it. `fits` tells that it
+    holds the kind of answer that is asked for.
     """
 
     hit: int
@@ -56,10 +61,14 @@ class Unit:
 
 
 def units_of(at: int, hit: Hit, document: Document) -> Iterator[Unit]:
-    """Yield the units of a hit in order, `at` being its place among the hits; headings are passed over."""
+    """Yield the units of a hit in order, `at` being its place among the hits.
+
+    Headings and header rows are passed over: they are shown with what stands under them.
+    """
+    headers = {block.header for block in document.blocks if block.header}
     for block in document.blocks:
         start, end = max(block.start, hit.start), min(block.end, hit.end)
-        if start >= end or block.kind == "heading":
+        if start >= end or block.kind == "heading" or document.text[start:end].partition("\n")[0] in headers:
             continue
         for text in _texts(document.text[start:end], block):
             yield Unit(at, text, block.header, block.heading)
@@ -99,8 +108,8 @@ def score(
     for unit, cosine in zip(units, _cosines(question, units, embedder), strict=True):
         there = set(words(unit.text))
         covered = sum(rarity[word] for word in wanted if word in there) / total
-        fits = holds(kind, unit.whole)
-        value = covered + cosine + PASSAGE_WEIGHT * hits[unit.hit].score + EXPECTED_BONUS * (bool(kind) and fits)
+        fits = bool(kind) and holds(kind, unit.whole)
+        value = covered + cosine + PASSAGE_WEIGHT * hits[unit.hit].score + EXPECTED_BONUS * fits
         scored.append(replace(unit, covered=covered, cosine=cosine, fits=fits, score=value))
     return scored
 
@@ -134,13 +143,20 @@ def choose(units: Sequence[Unit]) -> list[Unit]:
         for at in (best, best + 1):
             if at >= len(units) or at in chosen or units[at].hit != units[best].hit:
                 continue
-            if at != best and units[at].header:  # the next row of a table says something else
+            if at != best and not _goes_on(units[best], units[at]):
                 continue
             if not chosen or size + width(units[at].text) <= WIDTH:
                 chosen.append(at)
                 size += width(units[at].text)
     rank = {hit: at for at, hit in enumerate(dict.fromkeys(units[i].hit for i in order if i in chosen))}
     return [units[i] for i in sorted(chosen, key=lambda i: (rank[units[i].hit], i))]
+
+
+def _goes_on(unit: Unit, following: Unit) -> bool:
+    """Return whether what follows a chosen unit belongs with it. The next row of a table says something else."""
+    if following.header:
+        return False
+    return following.fits or following.covered + following.cosine >= FOLLOWS * (unit.covered + unit.cosine)
 
 
 def compose(chosen: Sequence[Unit]) -> str:
@@ -168,10 +184,11 @@ def evidence(
 
     A question that is answered somewhere has one passage ahead of all others; one that is merely on topic matches
     many a little. So the evidence is the lead of the best hit over the next that says something else: in score, and in
-    the rarity of the question's words that it holds, both summed over the words as log-odds are. There is none where
-    the best hit hardly matches, a model or code in the question is in no document, or nothing that was chosen holds the
-    kind of answer that is asked for. `reads` is the share of the question that the encoder can read: with one leg
-    alone the lead has to be up to twice as large.
+    the rarity of the question's words that it holds, both summed over the words as log-odds are. It is 1 at least
+    where the best hit holds nearly all of the question: then others may say the same. There is none where the best hit
+    hardly matches, a model or code in the question is in no document, or nothing that was chosen holds the kind of
+    answer that is asked for. `reads` is the share of the question that the encoder can read: with one leg alone the
+    lead has to be up to twice as large.
     """
     wanted = list(dict.fromkeys(content_words(question)))
     rivals = [hit for at, hit in enumerate(hits) if at == 0 or not _same(hit.text, hits[0].text)]
@@ -180,11 +197,13 @@ def evidence(
     if not _plausible(question, hits, chosen, rarity):
         return 0.0
     scores = [hit.score * len(wanted) for hit in rivals]
-    held = [set(words(" ".join((hit.text, *hit.heading)))) for hit in rivals]
-    masses = sorted((sum(rarity.get(word, 0.0) for word in wanted if word in there) for there in held), reverse=True)
+    held = [set(words(" ".join((hit.text, *hit.heading, hit.source)))) for hit in rivals]
+    masses = [sum(rarity.get(word, 0.0) for word in wanted if word in there) for there in held]
+    whole = masses[0] >= HELD * sum(rarity.get(word, 0.0) for word in wanted)
+    masses.sort(reverse=True)
     lead = scores[0] - (scores[1] if len(scores) > 1 else 0.0)
     lead += MASS_WEIGHT * (masses[0] - (masses[1] if len(masses) > 1 else 0.0))
-    return lead / (2.0 - reads)
+    return max(lead / (2.0 - reads), 1.0 if whole else 0.0)
 
 
 def _same(a: str, b: str) -> bool:

@@ -17,6 +17,7 @@ _BOMS = (
 _LEGACY = ("gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1252", "cp1251", "koi8_r")
 """The encodings among which a file that is not Unicode is guessed: fewer candidates make fewer wrong guesses."""
 _HIGH_PAIR = re.compile(rb"[\x80-\xff]{2}")
+_SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _SAMPLE = 1 << 18
 
 
@@ -46,13 +47,21 @@ def _decode_as(data: bytes, encoding: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _guess(data: bytes, first_bad: int) -> tuple[str, tuple[str, ...]]:
-    """Decode what is not valid UTF-8: as UTF-8 all the same where most of its other characters are, else by guess."""
+    """Decode what is not valid UTF-8: as UTF-8 all the same where most of it is, else by guess."""
     text = data.decode("utf-8", "replace")
     bad = text.count("\ufffd")
-    if sum(character > "\x7f" for character in text) > 5 * bad:
+    if sum(character > "\x7f" for character in text) > 5 * bad or _is_utf8(_SURROGATE.sub(b"", data)):
         return text, (f"{bad} characters are not valid UTF-8 and were replaced",)
     encoding = _legacy_encoding(data[:_SAMPLE])
     return data.decode(encoding, "replace"), (f"not UTF-8 (byte {first_bad}): read as {encoding}, which is a guess",)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _legacy_encoding(sample: bytes) -> str:

@@ -50,14 +50,13 @@ def test_units_follow_the_structure() -> None:
         "Never run the pump dry!",
         "- Store it above 5 °C.",
         "- Change the oil\n  after 500 hours.",
-        "| Part | Price |",
         "| Filter | £12.50 |",
         "| Seal | £3.00 |",
         "```\nlimit = 40\nmode = eco\n```",
         "Cause: a worn seal",
         "Remedy: replace it",
     ]
-    assert units[5].header == units[6].header == "| Part | Price |"
+    assert units[4].header == units[5].header == "| Part | Price |"
     assert units[0].heading == ("Pump P-20", "Care")
 
 
@@ -122,6 +121,12 @@ def test_evidence_is_the_lead_of_the_best_passage() -> None:
     assert evidence(QUESTION, ahead, chosen, RARITY, 1.0) > 0.5
     assert evidence(QUESTION, level, chosen, RARITY, 1.0) < 0.25
     assert evidence(QUESTION, ahead, chosen, RARITY, 0.0) == evidence(QUESTION, ahead, chosen, RARITY, 1.0) / 2
+
+
+def test_a_passage_that_holds_the_whole_question_needs_no_lead() -> None:
+    chosen = [unit(0, "Rinse the filter as often as you can.", 1.0, fits=True)]
+    twice = [plain_hit("Rinse the filter as often as you can.", 0.5), plain_hit("How often the filter is rinsed.", 0.5)]
+    assert evidence(QUESTION, twice, chosen, RARITY, 1.0) == evidence(QUESTION, twice, chosen, RARITY, 0.0) == 1.0
 
 
 def test_a_second_version_of_the_same_passage_is_no_rival() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Callable
 
 from fpdf import FPDF
@@ -86,3 +87,10 @@ def raw_page(content: bytes, entries: bytes = b"", times: int = 1) -> bytes:
         raw_stream(content, entries),
         b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
     )
+
+
+SLOW = raw_page(  # 3,000 pages of 3,000 lines each, in 19 kB
+    zlib.compress(b"BT /F1 1 Tf 1 0 0 1 50 500 Tm " + b"(hello world this is text) Tj 0 -1 Td " * 3000 + b"ET"),
+    b"/Filter/FlateDecode",
+    times=3000,
+)

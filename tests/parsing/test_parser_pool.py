@@ -18,18 +18,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parsing_helpers import pdf_of, raw_page, texts
+from parsing_helpers import SLOW, pdf_of, raw_page, texts
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.pool import ParserPool, unpack
 from ragcli.parsing.worker import KINDS, answer, pack
 from ragcli.records import Block, Document, Format
 
-SLOW = raw_page(  # 3,000 pages of 3,000 lines each, in 19 kB
-    zlib.compress(b"BT /F1 1 Tf 1 0 0 1 50 500 Tm " + b"(hello world this is text) Tj 0 -1 Td " * 3000 + b"ET"),
-    b"/Filter/FlateDecode",
-    times=3000,
-)
 GREEDY = raw_page(zlib.compress(b" " * 300_000_000, 9), b"/Filter/FlateDecode")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="memory is limited by RLIMIT_AS")
 
