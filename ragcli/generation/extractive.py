@@ -30,7 +30,7 @@ WIDTH = 600
 MASS_WEIGHT = 0.25
 SAME = 0.8
 HELD = 0.75
-"""A best hit that holds this share of the question, by the rarity of its words, bears an answer whatever the others say."""
+"""A best hit that holds this share of the question, by the rarity of its words, bears an answer by itself."""
 NOTHING_READ, NOTHING_UNREAD = 0.175, 0.075
 """A best hit that scores less matches by chance, where the encoder can read the question and where it cannot."""
 MAX_UNITS = 400
