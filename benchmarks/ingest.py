@@ -1,8 +1,8 @@
 """How fast ingest is: its embedding phase against the bare encoder, and all of it against LlamaIndex.
 
-Twelve company reports (FinanceBench, 628 pages) are ingested by `ragcli ingest` into a new index. Then, in the same run:
-the texts that it embedded are embedded again by a bare loop over the same session, and LlamaIndex ingests the folder
-(benchmarks/peers/), in turns, as often as `--runs` says. Times are of whole processes, from start to searchable.
+Twelve company reports (FinanceBench, 628 pages) are ingested by `ragcli ingest` into a new index. Then, in the same
+run: the texts that it embedded are embedded again by a bare loop over the same session, and LlamaIndex ingests the
+folder (benchmarks/peers/), in turns, as often as `--runs` says. Times are of whole processes, from start to searchable.
 
     RAGCLI_PEER_PYTHON=/path/to/peer/venv/bin/python python benchmarks/ingest.py [--runs 2]
 

@@ -5,28 +5,40 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-_NOUNS = """
-    agreement answer archive battery bearing bridge budget cable calendar camera carrier case chapter circuit clinic coast
-    committee compound contract controller corridor cylinder delivery department device document engine estimate filter
-    fixture forest framework furnace garden gateway harbour hospital inspection instrument invoice journal kitchen
-    laboratory ladder ledger library licence machine manual market measure memory message method mirror model motor museum
-    network notice office orchard package panel paper passage pattern payment pipeline policy pressure printer problem
-    process product project pump quarter railway record region report request reserve result river sample schedule sensor
-    service shelter signal station storage student supplier surface survey switch system table target teacher terminal
-    theatre tunnel valley valve vehicle village warehouse warranty weather window winter workshop
-""".split()
-_VERBS = """
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+_NOUNS = _words(
+    """
+    agreement answer archive battery bearing bridge budget cable calendar camera carrier case chapter circuit clinic
+    coast committee compound contract controller corridor cylinder delivery department device document engine estimate
+    filter fixture forest framework furnace garden gateway harbour hospital inspection instrument invoice journal
+    kitchen laboratory ladder ledger library licence machine manual market measure memory message method mirror model
+    motor museum network notice office orchard package panel paper passage pattern payment pipeline policy pressure
+    printer problem process product project pump quarter railway record region report request reserve result river
+    sample schedule sensor service shelter signal station storage student supplier surface survey switch system table
+    target teacher terminal theatre tunnel valley valve vehicle village warehouse warranty weather window winter
+    workshop
+    """
+)
+_VERBS = _words(
+    """
     accepts adjusts answers approves carries checks closes collects compares connects covers delays describes drives
     explains follows heats holds improves inspects joins keeps limits loads measures moves needs notes opens orders
     passes prepares prints protects reaches receives records reduces removes repairs replaces returns reviews sends
     serves shows signs stores supports tests turns uses warns weighs
-""".split()
-_ADJECTIVES = """
+    """
+)
+_ADJECTIVES = _words(
+    """
     annual broad careful cheap clean cold common correct current daily deep dry early empty exact external fast final
-    formal former fresh full general heavy hidden high idle internal late light local long lower main narrow new northern
-    old open outer plain portable private public quiet rapid rare regular remote rough secure shallow short silent simple
-    slow small solid southern spare steady strong thin upper usual warm weekly western wide yearly young
-""".split()
+    formal former fresh full general heavy hidden high idle internal late light local long lower main narrow new
+    northern old open outer plain portable private public quiet rapid rare regular remote rough secure shallow short
+    silent simple slow small solid southern spare steady strong thin upper usual warm weekly western wide yearly young
+    """
+)
 _STARTS = ("After the inspection", "As a rule", "At night", "Before winter", "In the north", "On request", "Since 1998")
 
 

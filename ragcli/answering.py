@@ -102,7 +102,7 @@ class ExtractiveWriter:
         units = [
             unit for at, hit in enumerate(result.hits) for unit in extractive.units_of(at, hit, documents[hit.document])
         ][: extractive.MAX_UNITS]
-        rarity = lexical.idf(catalog, content_words(question))
+        rarity = lexical.rarity(catalog, content_words(question))
         units = extractive.score(question, result.hits, units, self._embedder, rarity)
         chosen = extractive.choose(units)
         reads = self._embedder.reads(question)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from math import log
 from typing import Any
 
 WORDS_VERSION = 1
@@ -39,6 +40,8 @@ STOP_WORDS = frozenset(_ENGLISH.split())
 
 FUNCTION_CHARACTERS = frozenset("的了是什么哪谁吗呢何怎")
 """Characters of Chinese question words and particles. What holds one says nothing about the topic."""
+SINGLE_CHARACTER = 0.5
+"""Weight of a single Chinese, Japanese or Korean character beside that of a word or a pair."""
 _LATIN = re.compile("[A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff]")
 _OTHER_LETTER = re.compile("[^\\W\\d_A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff]")
 
@@ -84,6 +87,15 @@ def content_words(text: str) -> list[str]:
     return [
         w for w in found if w not in _stops() and not (len(w) == 2 and FUNCTION_CHARACTERS.intersection(w))
     ] or found
+
+
+def idf(word: str, total: int, holding: int) -> float:
+    """Return how much a word tells where `holding` of `total` texts hold it: idf, half for a single CJK character.
+
+    idf = ln(1 + (N - n + 0.5) / (n + 0.5)), which is never negative (Lucene's BM25).
+    """
+    weight = SINGLE_CHARACTER if is_single_cjk(word) else 1.0
+    return weight * log(1 + (total - holding + 0.5) / (holding + 0.5))
 
 
 def is_single_cjk(word: str) -> bool:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,14 +25,16 @@ from ragcli import errors, settings  # noqa: E402
 from ragcli.cli.app import app  # noqa: E402
 
 NOTE = "<!-- Written by scripts/write_docs.py (`make docs`). Change the code, not this file. -->"
+WIDTH = 100
 TREE = "<!-- tree -->", "<!-- /tree -->"
+_SENTENCE_END = re.compile(r"(?<=[.?])\s+(?=[A-Z`])")
 EXIT_CODES = {
     0: "done",
-    1: "done in part: files failed, or a given path is missing while others exist; or a gate failed",
-    2: "wrong usage or settings; no given path exists; a bad case file",
+    1: "done in part: files failed, or a given path is missing while others exist; or `doctor` found something",
+    2: "wrong usage or settings; no given path exists; a bad batch file",
     3: "`ask` abstained: the documents do not answer. Its JSON is complete all the same",
     4: "the index is missing, locked, damaged, newer than this program, or built with another encoder",
-    5: "a model is missing, bad, or failed",
+    5: "a model is missing, bad, or failed, or could not be fetched",
     130: "interrupted",
 }
 
@@ -41,8 +45,15 @@ def commands() -> Iterator[tuple[str, str]]:
 
 
 def _helps(command: Any, name: str, parent: typer.Context | None) -> Iterator[tuple[str, str]]:
-    width = {"terminal_width": 100, "max_content_width": 100}
-    context = typer.Context(command, info_name=name, parent=parent, **command.context_settings, **width)
+    # A width of our own: otherwise the pages would depend on the terminal in which they are written.
+    context = typer.Context(
+        command,
+        info_name=name,
+        parent=parent,
+        terminal_width=WIDTH,
+        max_content_width=WIDTH,
+        **command.context_settings,
+    )
     yield context.command_path, command.get_help(context)
     for child, one in getattr(command, "commands", {}).items():
         yield from _helps(one, child, context)
@@ -64,8 +75,8 @@ def commands_page() -> str:
         "An error is one line on stderr that says what is wrong, and a `hint:` line with the next command. A\n"
         "traceback is shown only with `--debug`."
     )
-    tree = inspect.cleandoc(errors.__doc__ or "").split("\n\n")[1]
-    parts.append(f"## Errors\n\nIn the library, each is a class of `ragcli.errors`:\n\n```text\n{tree}\n```")
+    drawing = textwrap.dedent(inspect.cleandoc(errors.__doc__ or "").split("\n\n")[1])
+    parts.append(f"## Errors\n\nIn the library, each is a class of `ragcli.errors`:\n\n```text\n{drawing}\n```")
     return "\n\n".join(parts) + "\n"
 
 
@@ -101,15 +112,16 @@ the project.
 
 
 def tree() -> str:
-    """Return the package's files, each with the first line of its docstring."""
+    """Return the package's files, each with the first sentence of its docstring."""
     lines = []
     package = ROOT / "ragcli"
     for path in sorted(package.rglob("*.py"), key=lambda p: (p.parent != package, p.parent, p.name)):
-        if path.name == "__init__.py":
+        if path.name.startswith("__"):
             continue
         name = path.relative_to(package).as_posix()
         doc = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
-        lines.append(f"{name:26} {' '.join(doc.split(chr(10) * 2)[0].split())}")
+        first = " ".join(doc.partition("\n\n")[0].split())
+        lines.append(f"{name:26} {_SENTENCE_END.split(first, maxsplit=1)[0].rstrip('.')}")
     return "\n".join(lines)
 
 

@@ -26,7 +26,7 @@ def model_store(pytestconfig: pytest.Config) -> ModelStore:
     own = ModelStore(settings.home() / "models")
     if own.get(ENCODER) is not None:
         return own
-    kept = ModelStore(Path(pytestconfig.cache.mkdir("ragcli")) / "models")  # type: ignore[union-attr]
+    kept = ModelStore(Path(pytestconfig.cache.mkdir("ragcli")) / "models")
     if kept.get(ENCODER) is None:
         fetch_encoder(ENCODERS[ENCODER], kept, progress=lambda *_: None, offline=False)
     return kept

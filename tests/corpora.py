@@ -16,6 +16,10 @@ from shared import Done, environment_of
 from ragcli.cli import app
 from ragcli.models.store import ModelStore
 
+HOSTILE = (
+    "x\x1b]8;;http://evil\x1b\\y\x1b[31m \x9b2J \u202eabc\u202c [link=http://evil]z[/link] hostileword \x07\x08 end"
+)
+
 
 class Corpus:
     """A folder of documents with a home and an index of its own."""
@@ -52,7 +56,7 @@ class Corpus:
             patch.dict(os.environ, environment_of(self.home), clear=True),
         ):
             code = app.run(list(arguments))
-        return Done(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))  # type: ignore[attr-defined]
+        return Done(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
 
     def show(self, *arguments: str | bytes, **environment: str) -> tuple[int, str]:
         """Run the command line on a terminal, and return its exit code and everything that reached the terminal."""

@@ -86,7 +86,7 @@ def test_every_command_and_option_is_in_the_commands_page() -> None:
 
 
 def test_the_exit_codes_are_those_of_the_errors(write_docs: Any) -> None:
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.RagcliError)]
     assert {kind.exit_code for kind in kinds} <= set(write_docs.EXIT_CODES)
     assert all(kind.__name__ in WRITTEN["docs/commands.md"] for kind in kinds)
 

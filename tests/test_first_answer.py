@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from shared import ROOT
+from collections.abc import Callable
+
+from shared import ROOT, Done
+
+Ragcli = Callable[..., Done]
 
 
-def test_folder_to_cited_answer(ragcli):
+def test_folder_to_cited_answer(ragcli: Ragcli) -> None:
     done = ragcli("ingest", ROOT / "sample_docs", "--json")
     assert done.code == 0, done.err
     assert done.json["added"] == done.json["documents"] > 25
@@ -21,7 +25,7 @@ def test_folder_to_cited_answer(ragcli):
     assert any("售后服务政策" in citation["source"] for citation in chinese.json["citations"])
 
 
-def test_a_question_that_the_documents_do_not_answer(ragcli):
+def test_a_question_that_the_documents_do_not_answer(ragcli: Ragcli) -> None:
     ragcli("ingest", ROOT / "sample_docs" / "policies")
     done = ragcli("ask", "How do I feed a sourdough starter?", "--json")
     assert done.code == 3

@@ -335,7 +335,12 @@ def test_a_folder_within_a_folder(index: Index, docs: Path, hashing: HashingEmbe
     for name in ("c.md", "d.md"):
         (docs / "sub" / name).unlink()
     asked: list[Removal] = []
-    ingest(index, hashing, docs, docs / "sub", may_remove=lambda removal: bool(asked.append(removal)) or True)
+
+    def may_remove(removal: Removal) -> bool:
+        asked.append(removal)
+        return True
+
+    ingest(index, hashing, docs, docs / "sub", may_remove=may_remove)
     assert [(removal.folder, len(removal.gone), removal.stored) for removal in asked] == [(docs, 2, 4)]
 
 

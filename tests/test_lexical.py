@@ -13,8 +13,8 @@ from shared import ROOT
 from ragcli.models.store import ModelStore
 from ragcli.storage import lexical
 from ragcli.storage.index import Index
-from ragcli.storage.lexical import COVERAGE, K1, SINGLE_CHARACTER
-from ragcli.words import content_words, words
+from ragcli.storage.lexical import COVERAGE, K1
+from ragcli.words import SINGLE_CHARACTER, content_words, words
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_no_words_and_no_documents_give_nothing(three: Index) -> None:
 
 
 def test_the_weight_of_a_word(three: Index) -> None:
-    assert lexical.idf(three.catalog, ["pump", "阀", "turbin"]) == pytest.approx(
+    assert lexical.rarity(three.catalog, ["pump", "阀", "turbin"]) == pytest.approx(
         {"pump": log(1 + 1.5 / 2.5), "阀": log(1 + 2.5 / 1.5) / 2, "turbin": log(1 + 3.5 / 0.5)}
     )
 
@@ -120,8 +120,8 @@ def test_bm25s_gives_the_same_scores(sample: Index, question: str) -> None:
     saturated = oracle.get_scores([word for word in wanted if word in oracle.vocab_dict])
     rarity = {w: log(1 + (len(texts) - n + 0.5) / (n + 0.5)) for w in wanted for n in [sum(w in t for t in texts)]}
     expected = {}
-    for ident, text, part in zip(idents, texts, saturated, strict=True):
-        covered = sum(rarity[word] for word in wanted if word in text)
+    for ident, held, part in zip(idents, texts, saturated, strict=True):
+        covered = sum(rarity[word] for word in wanted if word in held)
         if covered:
             expected[ident] = ((1 - COVERAGE) * float(part) + COVERAGE * covered) / sum(rarity.values())
     assert lexical.score(catalog, wanted).scores == pytest.approx(expected, rel=1e-4)

@@ -6,6 +6,7 @@ import json
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,7 +113,8 @@ def ask(sample: Index, embedder: OnnxEmbedder) -> Callable[..., Result]:
 
 def test_a_chunk_without_neighbours_has_its_own_score(find: Search) -> None:
     (hit,) = find("turbine")
-    assert (hit.source, hit.score) == ("smooth/alone.md", pytest.approx(ONCE, abs=1e-6))
+    assert hit.source == "smooth/alone.md"
+    assert hit.score == pytest.approx(ONCE, abs=1e-6)
 
 
 def test_neighbours_count_half_and_less_the_further_away_they_are(find: Search) -> None:
@@ -194,7 +196,7 @@ def test_traditional_and_simplified_questions_find_the_same(ask: Callable[..., R
 def test_neighbours_that_score_alike_are_joined_up_to_a_width(find: Search) -> None:
     hits = find("gasket")
     assert [hit.text.count("gasket") for hit in hits] == [2, 2]
-    assert hits[0].text == FILES["join/four.md"][: hits[0].end]  # type: ignore[index]
+    assert hits[0].text == FILES["join/four.md"][: hits[0].end]
     assert hits[0].text.startswith("# Sizes\n\ngasket")
     assert [hit.line for hit in hits] == [1, 7]
 
@@ -375,10 +377,10 @@ def odd(tmp_path_factory: pytest.TempPathFactory, model_store: ModelStore) -> Co
     return corpus
 
 
-def hits_of(corpus: Corpus, question: str) -> list[dict[str, object]]:
+def hits_of(corpus: Corpus, question: str) -> list[dict[str, Any]]:
     """Search with the command line."""
     done = corpus.run(["search", question, "--mode", "lexical", "--json"])
-    hits: list[dict[str, object]] = json.loads(done.stdout)["hits"]
+    hits: list[dict[str, Any]] = json.loads(done.stdout)["hits"]
     return hits
 
 
@@ -389,9 +391,9 @@ def test_offsets_point_into_the_decoded_file(odd: Corpus, name: str) -> None:
     word = {"table.csv": "csvword"}.get(name, word)
     (hit,) = hits_of(odd, word)
     assert hit["source"] == name
-    assert hit["text"] == decoded[hit["start"] : hit["end"]]  # type: ignore[misc]
+    assert hit["text"] == decoded[hit["start"] : hit["end"]]
     assert word in str(hit["text"])
-    before = decoded[: hit["start"]].replace("\r\n", "\n").replace("\r", "\n")  # type: ignore[misc]
+    before = decoded[: hit["start"]].replace("\r\n", "\n").replace("\r", "\n")
     assert hit["line"] == before.count("\n") + 1
 
 
@@ -399,7 +401,7 @@ def test_offsets_point_into_the_decoded_file(odd: Corpus, name: str) -> None:
 def test_offsets_point_into_what_show_prints(odd: Corpus, name: str, word: str, page: int | None) -> None:
     (hit,) = hits_of(odd, word)
     shown = odd.run(["show", name]).stdout.decode()
-    assert hit["text"] == shown[hit["start"] : hit["end"]]  # type: ignore[misc]
+    assert hit["text"] == shown[hit["start"] : hit["end"]]
     assert (hit["source"], hit["page"], hit["line"]) == (name, page, None)
     whole = json.loads(odd.run(["show", name, "--json"]).stdout)
     assert whole["text"][hit["start"] : hit["end"]] == hit["text"]

@@ -175,7 +175,7 @@ def test_hidden_files_are_left_out_and_ours_are_not_even_named(docs: Path) -> No
 def test_links(docs: Path, tmp_path: Path) -> None:
     write(tmp_path, "secret.md", "outside/x.md")
     write(docs, "real.md", "folder/a.md", ".versions/v3.md")
-    for name, target in {
+    links: dict[str, str | Path] = {
         "a-out.md": tmp_path / "secret.md",
         "a-out-folder": tmp_path / "outside",
         "a-again.md": "real.md",
@@ -187,7 +187,8 @@ def test_links(docs: Path, tmp_path: Path) -> None:
         "latest": ".versions",
         "newest.md": ".versions/v3.md",
         "out-and-in.md": tmp_path / "docs" / "real.md",
-    }.items():
+    }
+    for name, target in links.items():
         (docs / name).symlink_to(target)
     files, skipped = walked(docs)
     assert files == ["folder/a.md", "real.md", "latest/v3.md"]

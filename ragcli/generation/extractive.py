@@ -15,14 +15,14 @@ from ragcli.chunking import sentences, width
 from ragcli.embedding.base import Embedder
 from ragcli.generation.expected import expected, holds, identifiers
 from ragcli.records import Block, Document, Hit
-from ragcli.words import content_words, words
+from ragcli.words import content_words, idf, words
 
 NAME = "extractive"
 KIND = "extractive"
 
 PASSAGE_WEIGHT = 2.0
 EXPECTED_BONUS = 0.3
-BEST, WITHIN = 5, 0.65
+BEST, WITHIN = 5, 0.7
 """At most this many units are chosen, each with at least this share of the best one's score."""
 FOLLOWS = 0.4
 """What follows a chosen unit is quoted, too, where it has this share of its match with the question."""
@@ -100,14 +100,18 @@ def _fields(text: str) -> Iterator[str]:
 def score(
     question: str, hits: Sequence[Hit], units: Sequence[Unit], embedder: Embedder, rarity: Mapping[str, float]
 ) -> list[Unit]:
-    """Return the units with their scores. `rarity` is the idf of each of the question's words."""
+    """Return the units with their scores. `rarity` is the idf of each of the question's words in the index.
+
+    A word that most units hold tells as little as one that most chunks hold: its weight is the product of both idf.
+    """
     wanted = [word for word in dict.fromkeys(content_words(question)) if rarity.get(word, 0.0) > 0.0]
-    total = sum(rarity[word] for word in wanted) or 1.0
+    held = [set(words(unit.text)) for unit in units]
+    weight = {word: rarity[word] * idf(word, len(held), sum(word in there for there in held)) for word in wanted}
+    total = sum(weight.values()) or 1.0
     kind = expected(question)
     scored = []
-    for unit, cosine in zip(units, _cosines(question, units, embedder), strict=True):
-        there = set(words(unit.text))
-        covered = sum(rarity[word] for word in wanted if word in there) / total
+    for unit, there, cosine in zip(units, held, _cosines(question, units, embedder), strict=True):
+        covered = sum(weight[word] for word in wanted if word in there) / total
         fits = bool(kind) and holds(kind, unit.whole)
         value = covered + cosine + PASSAGE_WEIGHT * hits[unit.hit].score + EXPECTED_BONUS * fits
         scored.append(replace(unit, covered=covered, cosine=cosine, fits=fits, score=value))

@@ -114,7 +114,7 @@ class Catalog:
         if create:
             _create_private(path)
         elif not path.is_file():
-            raise IndexMissing(f"there is no index in {folder}", "make one with `ragcli ingest PATH`")
+            raise _missing(folder)
         self.connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
         try:
             with self.mapped():
@@ -135,6 +135,8 @@ class Catalog:
         if version == FORMAT:
             return
         if not create and version == 0:
+            if not any(self.folder.glob("vectors-*")):  # the first ingest was killed before it had made the tables
+                raise _missing(self.folder)
             raise IndexDamaged(f"the catalog in {self.folder} is empty", "remove the folder and ingest again")
         self.connection.execute("PRAGMA journal_mode = WAL")
         with self.transaction():
@@ -417,6 +419,10 @@ class Catalog:
             self.connection.execute(
                 "DELETE FROM failures WHERE collection = ? AND path = ?", (collection, os.fsencode(path))
             )
+
+
+def _missing(folder: Path) -> IndexMissing:
+    return IndexMissing(f"there is no index in {folder}", "make one with `ragcli ingest PATH`")
 
 
 def _create_private(path: Path) -> None:

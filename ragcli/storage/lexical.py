@@ -7,16 +7,13 @@ length of a chunk is left out of the formula (b = 0): see docs/decisions.md.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ragcli.storage.catalog import Catalog
-from ragcli.words import is_single_cjk
+from ragcli.words import idf
 
 K1 = 0.9
-SINGLE_CHARACTER = 0.5
-"""Weight of a single Chinese, Japanese or Korean character beside that of a word or a pair."""
 COVERAGE = 0.3
 """Share of the score that asks only which of the query's words are there, not how often."""
 
@@ -32,10 +29,10 @@ class LexicalScores:
     unknown: tuple[str, ...] = ()
 
 
-def idf(catalog: Catalog, words: Sequence[str]) -> dict[str, float]:
+def rarity(catalog: Catalog, words: Sequence[str]) -> dict[str, float]:
     """Return the weight of each word: how rare it is among the chunks, less for single CJK characters."""
     total = catalog.counts()[1]
-    return {word: _idf(word, total, len(_postings(catalog, word))) for word in dict.fromkeys(words)}
+    return {word: idf(word, total, len(_postings(catalog, word))) for word in dict.fromkeys(words)}
 
 
 def _postings(catalog: Catalog, word: str) -> list[tuple[int, int]]:
@@ -43,11 +40,6 @@ def _postings(catalog: Catalog, word: str) -> list[tuple[int, int]]:
     with catalog.mapped():
         rows = catalog.connection.execute("SELECT doc, count(*) FROM postings WHERE term = ? GROUP BY doc", (word,))
         return rows.fetchall()
-
-
-def _idf(word: str, total: int, holding: int) -> float:
-    weight = SINGLE_CHARACTER if is_single_cjk(word) else 1.0
-    return weight * math.log(1 + (total - holding + 0.5) / (holding + 0.5))
 
 
 def score(catalog: Catalog, words: Sequence[str]) -> LexicalScores:
@@ -63,11 +55,11 @@ def score(catalog: Catalog, words: Sequence[str]) -> LexicalScores:
     unknown = []
     for word in dict.fromkeys(words):
         postings = _postings(catalog, word)
-        rarity = _idf(word, total, len(postings))
-        ideal += rarity
+        weight = idf(word, total, len(postings))
+        ideal += weight
         if not postings:
             unknown.append(word)
         for ident, count in postings:
             saturated = count / (count + K1)
-            scores[ident] = scores.get(ident, 0.0) + rarity * ((1 - COVERAGE) * saturated + COVERAGE)
+            scores[ident] = scores.get(ident, 0.0) + weight * ((1 - COVERAGE) * saturated + COVERAGE)
     return LexicalScores({ident: value / ideal for ident, value in scores.items()}, tuple(unknown))

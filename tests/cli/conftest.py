@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from corpora import Corpus
+from corpora import HOSTILE, Corpus
 from fpdf import FPDF
 
 from ragcli.models.store import ModelStore
@@ -32,11 +32,6 @@ def small(tmp_path_factory: pytest.TempPathFactory, model_store: ModelStore) -> 
         }
     )
     return corpus
-
-
-HOSTILE = (
-    "x\x1b]8;;http://evil\x1b\\y\x1b[31m \x9b2J \u202eabc\u202c [link=http://evil]z[/link] hostileword \x07\x08 end"
-)
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,7 @@ import re
 import sys
 
 import pytest
-from conftest import HOSTILE
-from corpora import Corpus
+from corpora import HOSTILE, Corpus
 from hypothesis import given
 from hypothesis import strategies as st
 

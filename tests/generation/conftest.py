@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import tiny_gguf
-from generation_types import Build, Load, Open
+from generation.generation_types import Build, Load, Open
 
 from ragcli.generation.engine import LlamaGenerator
 from ragcli.generation.llama import LlamaModel

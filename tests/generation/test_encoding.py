@@ -7,7 +7,7 @@ import random
 import llama_cpp
 import pytest
 import tiny_gguf
-from generation_types import Build, Load
+from generation.generation_types import Build, Load
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

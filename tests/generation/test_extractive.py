@@ -90,7 +90,7 @@ def test_the_best_are_chosen_with_what_follows_them() -> None:
 
 
 def test_hits_come_in_the_order_of_their_best_unit_and_units_in_that_of_the_text() -> None:
-    units = [unit(0, "a", 0.8), unit(1, "b", 0.7), unit(1, "c", 1.0)]
+    units = [unit(0, "a", 0.8), unit(1, "b", 0.78), unit(1, "c", 1.0)]
     assert [u.text for u in choose(units)] == ["b", "c", "a"]
 
 

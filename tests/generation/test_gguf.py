@@ -16,7 +16,7 @@ import gguf
 import numpy as np
 import pytest
 import tiny_gguf
-from generation_types import Build, Open
+from generation.generation_types import Build, Open
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

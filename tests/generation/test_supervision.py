@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import tiny_gguf
-from generation_types import Build, Open
+from generation.generation_types import Build, Open
 
 from ragcli.errors import ModelFailed
 from ragcli.generation.base import Message

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from local_hub import LocalHub, serve
-from tiny_models import CONTENT, tiny_spec
+from models.local_hub import LocalHub, serve
+from models.tiny_models import CONTENT, tiny_spec
 
 from ragcli.models.catalog import EncoderSpec, ModelFile
 from ragcli.models.store import ModelStore

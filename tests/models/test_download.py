@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from local_hub import COMMIT, LocalHub, serve
-from tiny_models import CONTENT
+from models.local_hub import COMMIT, LocalHub, serve
+from models.tiny_models import CONTENT
 
 from ragcli.errors import DownloadFailed, ModelBad
 from ragcli.models.catalog import EncoderSpec

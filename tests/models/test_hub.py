@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from local_hub import COMMIT, LocalHub, serve
+from models.local_hub import COMMIT, LocalHub, serve
 
 from ragcli.errors import DownloadFailed, UsageError
 from ragcli.models.files import no_progress

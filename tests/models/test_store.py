@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from tiny_models import CONTENT
+from models.tiny_models import CONTENT
 
 from ragcli.errors import ModelBad, ModelError, ModelMissing, UsageError
 from ragcli.models.catalog import ALL_MINILM_L6_V2, ENCODERS, EncoderSpec

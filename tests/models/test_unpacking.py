@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_models import CONTENT, tiny_spec
+from models.tiny_models import CONTENT, tiny_spec
 
 from ragcli.errors import ModelBad
 from ragcli.models.catalog import EncoderSpec, ModelFile

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parsing_helpers import block_of, check_blocks, texts
+from parsing.parsing_helpers import block_of, check_blocks, texts
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.html import parse_html

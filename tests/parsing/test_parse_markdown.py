@@ -7,7 +7,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parsing_helpers import block_of, check_blocks, texts
+from parsing.parsing_helpers import block_of, check_blocks, texts
 
 from ragcli.parsing.markdown import parse_markdown
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parsing_helpers import check_blocks, texts
+from parsing.parsing_helpers import check_blocks, texts
 
 from ragcli.parsing.blocks import cover, paragraphs
 from ragcli.parsing.text import parse_code, parse_csv, parse_text

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parsing_helpers import SLOW, pdf_of, raw_page, texts
+from parsing.parsing_helpers import SLOW, pdf_of, raw_page, texts
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.pool import ParserPool, unpack

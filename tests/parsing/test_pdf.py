@@ -13,7 +13,7 @@ import pytest
 from fpdf import FPDF
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parsing_helpers import block_of, check_blocks, make_pdf, pdf_of, raw_page, raw_pdf, texts, write_lines
+from parsing.parsing_helpers import block_of, check_blocks, make_pdf, pdf_of, raw_page, raw_pdf, texts, write_lines
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.pdf import (

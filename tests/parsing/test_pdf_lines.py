@@ -6,7 +6,7 @@ import time
 
 from hypothesis import given
 from hypothesis import strategies as st
-from parsing_helpers import check_blocks
+from parsing.parsing_helpers import check_blocks
 
 from ragcli.parsing.lines import MAX_HEADER, Mark, line_blocks, line_spans
 from ragcli.records import Block, Document

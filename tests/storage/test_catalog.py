@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -159,12 +160,13 @@ def test_another_writer_of_the_file_is_a_lock(catalog: Catalog, tmp_path: Path) 
 def test_garbage_in_a_row_is_damage(catalog: Catalog) -> None:
     catalog.put_document(file_of("a"), Document("x", BLOCKS), [chunk_of("a", 0, 1)], ["x"])
     (file,) = catalog.files()
-    for sql, look in [
+    looks: list[tuple[str, Callable[[], object]]] = [
         ("UPDATE documents SET blocks = x'00ff'", lambda: catalog.document(file.id)),
         ("UPDATE chunks SET heading = '[1'", lambda: catalog.chunks_of(file.id)),
         ("UPDATE documents SET warnings = '{'", catalog.files),
         ("UPDATE documents SET warnings = CAST(x'ff' AS TEXT)", catalog.files),
-    ]:
+    ]
+    for sql, look in looks:
         catalog.connection.execute(sql)
         with pytest.raises(IndexDamaged):
             look()

@@ -65,13 +65,17 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
+def fill(path: Path) -> None:
+    path.write_bytes(random.Random(1).randbytes(path.stat().st_size))
+
+
 DAMAGE: dict[str, Callable[[Path], None]] = {
     "deleted": Path.unlink,
     "half": cut_to(0.5),
     "empty": cut_to(0),
     "a byte less": lambda path: os.truncate(path, max(0, path.stat().st_size - 1)),
     "flipped": flip,
-    "garbage": lambda path: path.write_bytes(random.Random(1).randbytes(path.stat().st_size)) and None,
+    "garbage": fill,
 }
 
 
