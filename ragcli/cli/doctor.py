@@ -21,7 +21,7 @@ _LOW_DISK = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at. `fix` is the next command where it is not `ok`."""
+    """One thing that was looked at. `fix` is the next command, should it not be `ok`."""
 
     name: str
     ok: bool
@@ -33,7 +33,7 @@ def doctor(index: options.IndexDir = None, json: options.Json = False, debug: op
     """Check this installation, the model store and the index."""
     checks = list(_checks(options.settings(index)))
     if json:
-        rows = [{"name": c.name, "ok": c.ok, "found": c.found, "fix": c.fix or None} for c in checks]
+        rows = [{"name": c.name, "ok": c.ok, "found": c.found, "fix": None if c.ok else c.fix} for c in checks]
         console.write_json({"ok": all(c.ok for c in checks), "checks": rows})
     else:
         for c in checks:

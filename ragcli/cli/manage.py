@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def init(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[FOLDER]", help="Where; the working directory if not given.")
+        Path | None, typer.Argument(metavar="FOLDER", help="Where; the working directory if not given.")
     ] = None,
     json: options.Json = False,
     debug: options.Debug = False,
