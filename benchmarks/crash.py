@@ -203,8 +203,10 @@ class Campaign:
             _, errors = process.communicate()
         self.hits[met if met == "ended" else f"{met} {number.name}"] += 1
         self.codes[process.returncode] += 1
-        expected = (0,) if met == "ended" else (0, 130) if number == signal.SIGINT else (0, -number)
-        if process.returncode not in expected and met != "starting":  # Python itself may still have been starting
+        # Where a KeyboardInterrupt came out of an eval of text, as namedtuple has one, `python -m` ends by SIGINT,
+        # whatever was made of it; and while Python itself is starting there is nobody to catch it.
+        expected = (0,) if met == "ended" else (0, 130, -number)
+        if process.returncode not in expected and met != "starting":
             self.problems.append(f"{met}, {number.name}: exit code {process.returncode}: {errors[-500:]}")
 
     def _has_come(self, moment: str, pid: int, before: State, commits: int = 1) -> bool:

@@ -31,13 +31,21 @@ def opened(folder: Path, wait: float, *, create: bool = False) -> Iterator[Index
 def _one_interrupt() -> Iterator[None]:
     """Raise KeyboardInterrupt in the body at the first Ctrl-C. More, while that clears up, are ignored."""
 
+    came = False
+
     def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:
         yield
+    except Exception:
+        if came:  # an extension that was being loaded makes an ImportError of it
+            raise KeyboardInterrupt from None
+        raise
     finally:
         if signal.getsignal(signal.SIGINT) is interrupt:
             signal.signal(signal.SIGINT, before)
