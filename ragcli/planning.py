@@ -9,7 +9,7 @@ from pathlib import Path
 from ragcli.errors import UsageError
 from ragcli.records import SourceFile
 from ragcli.sources import Found, Skipped, Walk
-from ragcli.storage.catalog import Failure, StoredFile
+from ragcli.storage.rows import Failure, StoredFile
 
 _RACY_NS = 2_000_000_000
 """A file may change twice within one tick of its file system's clock. As git does, its time is not trusted where it

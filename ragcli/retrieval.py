@@ -28,8 +28,9 @@ from ragcli.embedding.base import Embedder
 from ragcli.errors import IndexDamaged, UsageError
 from ragcli.records import Hit, Leg, Place
 from ragcli.storage import lexical
-from ragcli.storage.catalog import Catalog, StoredChunk
+from ragcli.storage.catalog import Catalog
 from ragcli.storage.index import REBUILD, Index
+from ragcli.storage.rows import StoredChunk
 from ragcli.words import content_words
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from shared import ROOT
 
 BASE = {"ragcli.records", "ragcli.errors", "ragcli.words"}
 PURE = {"ragcli.chunking", "ragcli.words", "ragcli.citations", "ragcli.prompting", "ragcli.generation.expected"}
-WORKFLOWS = {"ragcli.planning", "ragcli.indexing", "ragcli.retrieval", "ragcli.answering"}
+WORKFLOWS = {"ragcli.planning", "ragcli.indexing", "ragcli.rebuilding", "ragcli.retrieval", "ragcli.answering"}
 ADAPTERS = ("embedding", "generation", "models", "parsing", "storage")
 INTERFACES = {"ragcli.embedding.base", "ragcli.generation.base"}
 HEAVY = {

@@ -76,7 +76,7 @@ def rebuild(
     debug: options.Debug = False,
 ) -> None:
     """Make chunks, words and vectors anew from the documents that are stored, with the same or another encoder."""
-    from ragcli import indexing, parts
+    from ragcli import parts, rebuilding
 
     settings = options.settings(index)
     with writing.opened(index_folder(settings), wait) as opened:
@@ -91,7 +91,7 @@ def rebuild(
             def show(progress: Progress) -> None:
                 bar.update(progress.done, progress.total, f"{progress.files} files, {progress.chunks} chunks embedded")
 
-            report = indexing.rebuild(opened, embedder, show, storing.update)
+            report = rebuilding.rebuild(opened, embedder, show, storing.update)
     if json:
         value = {"documents": report.documents, "chunks": report.chunks, "embedded": report.embedded}
         console.write_json({**value, "encoder": embedder.id, "seconds": round(report.seconds, 3)})

@@ -14,8 +14,8 @@ from ragcli.cli import console, options
 from ragcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from ragcli.storage.catalog import StoredFile
     from ragcli.storage.index import Index
+    from ragcli.storage.rows import StoredFile
 
 _PAGE = re.compile(r":p(\d{1,7})$")
 _ROOTS_SHOWN = 10

@@ -30,7 +30,6 @@ def opened(folder: Path, wait: float, *, create: bool = False) -> Iterator[Index
 @contextmanager
 def _one_interrupt() -> Iterator[None]:
     """Raise KeyboardInterrupt in the body at the first Ctrl-C. More, while that clears up, are ignored."""
-
     came = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:

@@ -19,90 +19,30 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 from ragcli.errors import IndexDamaged, IndexError_, IndexLocked, IndexMissing, IndexTooNew
-from ragcli.records import Block, Document
+from ragcli.records import Document
+from ragcli.storage.rows import (
+    CHUNK_COLUMNS,
+    FILE_COLUMNS,
+    Failure,
+    StoredChunk,
+    StoredFile,
+    chunk_of,
+    document_of,
+    file_of,
+    pack_blocks,
+)
 from ragcli.storage.schema import FORMAT, MIGRATIONS
 
 FILE = "catalog.sqlite3"
 _BUSY_SECONDS = 30
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A row of `documents` without its text. `path` and `root` are absolute, `read_at` is in nanoseconds since 1970.
-
-    A file that was given by itself is its own root.
-    """
-
-    id: int
-    collection: str
-    root: Path
-    path: Path
-    source: str
-    format: str
-    size: int
-    mtime_ns: int
-    hash: str
-    title: str
-    pages: int | None
-    warnings: tuple[str, ...]
-    read_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoredChunk:
-    """A row of `chunks`; the text lies in its document."""
-
-    id: int
-    chunk_id: str
-    document: int
-    start: int
-    end: int
-    page: int | None
-    line: int | None
-    width: int
-    heading: tuple[str, ...]
-    context: str
-    vector: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A file that could not be read."""
-
-    collection: str
-    path: Path
-    size: int
-    mtime_ns: int
-    reason: str
-
-
-_FILE_COLUMNS = "id, collection, root, path, source, format, size, mtime_ns, hash, title, pages, warnings, read_at"
 _UNUSED_VECTORS = "SELECT key FROM vectors EXCEPT SELECT vector FROM chunks"
-_CHUNK_COLUMNS = "id, chunk_id, document, start, end, page, line, width, heading, context, vector"
-
-
-def _file(row: Sequence[Any]) -> StoredFile:
-    ident, collection, root, path, source, fmt, size, mtime_ns, digest, title, pages, warnings, read_at = row
-    return StoredFile(
-        ident, collection, Path(os.fsdecode(root)), Path(os.fsdecode(path)), source, fmt, size, mtime_ns, digest, title,
-        pages, tuple(json.loads(warnings)), read_at,
-    )  # fmt: skip
-
-
-def _chunk(row: Sequence[Any]) -> StoredChunk:
-    ident, chunk_id, document, start, end, page, line, width, heading, context, vector = row
-    headings = tuple(json.loads(heading))
-    return StoredChunk(ident, chunk_id, document, start, end, page, line, width, headings, context, vector)
-
-
-def _document(row: Sequence[Any]) -> Document:
-    text, blocks, title, pages, warnings = row
-    return Document(text, _unpack(blocks), title, pages, tuple(json.loads(warnings)))
 
 
 class Catalog:
@@ -228,17 +168,17 @@ class Catalog:
         """Return every file, in order of collection and name."""
         where = "" if collection is None else "WHERE collection = ?"
         values = () if collection is None else (collection,)
-        return self._rows(f"SELECT {_FILE_COLUMNS} FROM documents {where} ORDER BY collection, source", values, _file)
+        return self._rows(f"SELECT {FILE_COLUMNS} FROM documents {where} ORDER BY collection, source", values, file_of)
 
     def files_by_id(self, ids: Iterable[int]) -> dict[int, StoredFile]:
         """Return some files by id."""
-        found = self._by_ids(f"SELECT {_FILE_COLUMNS} FROM documents WHERE id IN", ids, _file)
+        found = self._by_ids(f"SELECT {FILE_COLUMNS} FROM documents WHERE id IN", ids, file_of)
         return {file.id: file for file in found}
 
     def document(self, ident: int) -> Document:
         """Return what was read from a file."""
         sql = "SELECT text, blocks, title, pages, warnings FROM documents WHERE id = ?"
-        found = self._rows(sql, (ident,), _document)
+        found = self._rows(sql, (ident,), document_of)
         if not found:
             raise IndexDamaged(f"document {ident} is not in the catalog", "run `ragcli check`")
         document: Document = found[0]
@@ -264,7 +204,7 @@ class Catalog:
                 (
                     *(file.collection, os.fsencode(file.root), os.fsencode(file.path), file.source, file.format),
                     *(file.size, file.mtime_ns, file.hash, document.title, document.pages, document.text),
-                    *(_pack(document.blocks), json.dumps(document.warnings), file.read_at),
+                    *(pack_blocks(document.blocks), json.dumps(document.warnings), file.read_at),
                 ),
             )
             assert cursor.lastrowid is not None
@@ -333,12 +273,12 @@ class Catalog:
 
     def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
         """Return some chunks by id; ids that are not there are left out."""
-        found = self._by_ids(f"SELECT {_CHUNK_COLUMNS} FROM chunks WHERE id IN", ids, _chunk)
+        found = self._by_ids(f"SELECT {CHUNK_COLUMNS} FROM chunks WHERE id IN", ids, chunk_of)
         return {chunk.id: chunk for chunk in found}
 
     def chunks_of(self, document: int) -> list[StoredChunk]:
         """Return a document's chunks in order."""
-        return self._rows(f"SELECT {_CHUNK_COLUMNS} FROM chunks WHERE document = ? ORDER BY id", (document,), _chunk)
+        return self._rows(f"SELECT {CHUNK_COLUMNS} FROM chunks WHERE document = ? ORDER BY id", (document,), chunk_of)
 
     def find_chunks(self, chunk_ids: Sequence[str]) -> dict[str, int]:
         """Return the row ids of some chunk ids; those that are not there are left out."""
@@ -431,13 +371,3 @@ def _create_private(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise IndexError_(f"{path} cannot be written: {error.strerror}", "give another folder with --index") from None
-
-
-def _pack(blocks: Sequence[Block]) -> bytes:
-    rows = [[b.start, b.end, b.kind, b.heading, b.page, b.header] for b in blocks]
-    return zlib.compress(json.dumps(rows, ensure_ascii=False).encode("utf-8"), 3)
-
-
-def _unpack(data: bytes) -> tuple[Block, ...]:
-    rows = json.loads(zlib.decompress(data))
-    return tuple(Block(s, e, kind, tuple(heading), page, header) for s, e, kind, heading, page, header in rows)

@@ -1,4 +1,4 @@
-"""Find damage in an index. What is found is mended by `indexing.rebuild`, from the documents in the catalog."""
+"""Find damage in an index. What is found is mended by `rebuilding.rebuild`, from the documents in the catalog."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragcli.errors import IndexDamaged, IndexError_
-from ragcli.storage.catalog import StoredFile
 from ragcli.storage.index import Index
 from ragcli.storage.keys import chunk_id, vector_key
+from ragcli.storage.rows import StoredFile
 from ragcli.storage.vectors import VectorIndex, find_damage, open_noted
 from ragcli.words import words
 

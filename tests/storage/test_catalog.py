@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from ragcli.errors import IndexDamaged, IndexError_, IndexLocked
 from ragcli.records import Block, Document
-from ragcli.storage.catalog import FILE, Catalog, Failure, StoredChunk, StoredFile
+from ragcli.storage.catalog import FILE, Catalog
 from ragcli.storage.keys import chunk_id, vector_key
+from ragcli.storage.rows import Failure, StoredChunk, StoredFile
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from ingesting import HashingEmbedder, contents, ingest
 
-from ragcli import indexing
+from ragcli import rebuilding
 from ragcli.errors import IndexDamaged, IndexError_
+from ragcli.indexing import Report
 from ragcli.retrieval import search
 from ragcli.storage.catalog import FILE
 from ragcli.storage.index import Index, open_to_write
@@ -48,9 +49,9 @@ def problems(folder: Path, *, deep: bool = False) -> dict[str, str]:
         index.close()
 
 
-def rebuild(folder: Path, embedder: HashingEmbedder) -> indexing.Report:
+def rebuild(folder: Path, embedder: HashingEmbedder) -> Report:
     with open_to_write(folder, 0) as index:
-        return indexing.rebuild(index, embedder, lambda progress: None)
+        return rebuilding.rebuild(index, embedder, lambda progress: None)
 
 
 def cut_to(share: float) -> Callable[[Path], None]:

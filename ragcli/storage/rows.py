@@ -1,0 +1,101 @@
+"""The rows of the catalog, as what the rest of ragcli sees of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ragcli.records import Block, Document
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A row of `documents` without its text. `path` and `root` are absolute, `read_at` is in nanoseconds since 1970.
+
+    A file that was given by itself is its own root.
+    """
+
+    id: int
+    collection: str
+    root: Path
+    path: Path
+    source: str
+    format: str
+    size: int
+    mtime_ns: int
+    hash: str
+    title: str
+    pages: int | None
+    warnings: tuple[str, ...]
+    read_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A row of `chunks`; the text lies in its document."""
+
+    id: int
+    chunk_id: str
+    document: int
+    start: int
+    end: int
+    page: int | None
+    line: int | None
+    width: int
+    heading: tuple[str, ...]
+    context: str
+    vector: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file that could not be read."""
+
+    collection: str
+    path: Path
+    size: int
+    mtime_ns: int
+    reason: str
+
+
+FILE_COLUMNS = "id, collection, root, path, source, format, size, mtime_ns, hash, title, pages, warnings, read_at"
+CHUNK_COLUMNS = "id, chunk_id, document, start, end, page, line, width, heading, context, vector"
+
+
+def file_of(row: Sequence[Any]) -> StoredFile:
+    """Return a row of `FILE_COLUMNS`."""
+    ident, collection, root, path, source, fmt, size, mtime_ns, digest, title, pages, warnings, read_at = row
+    return StoredFile(
+        ident, collection, Path(os.fsdecode(root)), Path(os.fsdecode(path)), source, fmt, size, mtime_ns, digest, title,
+        pages, tuple(json.loads(warnings)), read_at,
+    )  # fmt: skip
+
+
+def chunk_of(row: Sequence[Any]) -> StoredChunk:
+    """Return a row of `CHUNK_COLUMNS`."""
+    ident, chunk_id, document, start, end, page, line, width, heading, context, vector = row
+    headings = tuple(json.loads(heading))
+    return StoredChunk(ident, chunk_id, document, start, end, page, line, width, headings, context, vector)
+
+
+def document_of(row: Sequence[Any]) -> Document:
+    """Return a row of text, blocks, title, pages and warnings."""
+    text, blocks, title, pages, warnings = row
+    return Document(text, unpack_blocks(blocks), title, pages, tuple(json.loads(warnings)))
+
+
+def pack_blocks(blocks: Sequence[Block]) -> bytes:
+    """Return blocks as they are stored."""
+    rows = [[b.start, b.end, b.kind, b.heading, b.page, b.header] for b in blocks]
+    return zlib.compress(json.dumps(rows, ensure_ascii=False).encode("utf-8"), 3)
+
+
+def unpack_blocks(data: bytes) -> tuple[Block, ...]:
+    """Return blocks that were stored."""
+    rows = json.loads(zlib.decompress(data))
+    return tuple(Block(s, e, kind, tuple(heading), page, header) for s, e, kind, heading, page, header in rows)
