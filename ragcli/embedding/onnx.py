@@ -64,13 +64,15 @@ class OnnxEmbedder:
 
         int8 products overflow on some older processors, so the graph has to prove itself first.
         """
+        import numpy as np
+
         if not self._spec.bulk_graph:
             return self._session
         graph = resources.files("ragcli").joinpath("embedding", self._spec.bulk_graph).read_bytes()
         bulk = self._load(graph)
         probes = [e.ids for e in self._tokenizer.encode_batch(_PROBES)]
-        cosines = (self._run(bulk, probes) * self._run(self._session, probes)).sum(axis=1)
-        return bulk if cosines.min() >= SAME_COSINE else self._session
+        cosines = np.einsum("td,td->t", self._run(bulk, probes), self._run(self._session, probes))
+        return bulk if np.min(cosines) >= SAME_COSINE else self._session
 
     def _load(self, graph: str | bytes) -> Any:
         import onnxruntime
