@@ -27,12 +27,14 @@ from ragcli.errors import IndexDamaged, IndexError_, IndexLocked, IndexMissing, 
 from ragcli.records import Document
 from ragcli.storage.rows import (
     CHUNK_COLUMNS,
+    FAILURE_COLUMNS,
     FILE_COLUMNS,
     Failure,
     StoredChunk,
     StoredFile,
     chunk_of,
     document_of,
+    failure_of,
     file_of,
     pack_blocks,
 )
@@ -166,8 +168,7 @@ class Catalog:
 
     def files(self, collection: str | None = None) -> list[StoredFile]:
         """Return every file, in order of collection and name."""
-        where = "" if collection is None else "WHERE collection = ?"
-        values = () if collection is None else (collection,)
+        where, values = _within(collection)
         return self._rows(f"SELECT {FILE_COLUMNS} FROM documents {where} ORDER BY collection, source", values, file_of)
 
     def files_by_id(self, ids: Iterable[int]) -> dict[int, StoredFile]:
@@ -339,12 +340,8 @@ class Catalog:
 
     def failures(self, collection: str | None = None) -> list[Failure]:
         """Return the files that could not be read."""
-        rows = self._rows(
-            "SELECT collection, path, size, mtime_ns, reason FROM failures"
-            " WHERE ?1 IS NULL OR collection = ?1 ORDER BY path",
-            (collection,),
-        )
-        return [Failure(c, Path(os.fsdecode(path)), size, mtime, reason) for c, path, size, mtime, reason in rows]
+        where, values = _within(collection)
+        return self._rows(f"SELECT {FAILURE_COLUMNS} FROM failures {where} ORDER BY path", values, failure_of)
 
     def put_failure(self, failure: Failure) -> None:
         """Remember that a file could not be read."""
@@ -359,6 +356,11 @@ class Catalog:
             self.connection.execute(
                 "DELETE FROM failures WHERE collection = ? AND path = ?", (collection, os.fsencode(path))
             )
+
+
+def _within(collection: str | None) -> tuple[str, tuple[str, ...]]:
+    """Return the condition that a row is in a collection, or in any, and its values."""
+    return ("", ()) if collection is None else ("WHERE collection = ?", (collection,))
 
 
 def _missing(folder: Path) -> IndexMissing:

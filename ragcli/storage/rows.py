@@ -64,6 +64,7 @@ class Failure:
 
 
 FILE_COLUMNS = "id, collection, root, path, source, format, size, mtime_ns, hash, title, pages, warnings, read_at"
+FAILURE_COLUMNS = "collection, path, size, mtime_ns, reason"
 CHUNK_COLUMNS = "id, chunk_id, document, start, end, page, line, width, heading, context, vector"
 
 
@@ -81,6 +82,12 @@ def chunk_of(row: Sequence[Any]) -> StoredChunk:
     ident, chunk_id, document, start, end, page, line, width, heading, context, vector = row
     headings = tuple(json.loads(heading))
     return StoredChunk(ident, chunk_id, document, start, end, page, line, width, headings, context, vector)
+
+
+def failure_of(row: Sequence[Any]) -> Failure:
+    """Return a row of `FAILURE_COLUMNS`."""
+    collection, path, size, mtime_ns, reason = row
+    return Failure(collection, Path(os.fsdecode(path)), size, mtime_ns, reason)
 
 
 def document_of(row: Sequence[Any]) -> Document:
