@@ -31,7 +31,7 @@ import numpy as np
 from common import ENCODER, ROOT, data, ragcli, report
 
 from ragcli import indexing, parts, planning
-from ragcli.embedding.onnx import BATCH_TOKENS, BULK, OnnxEmbedder
+from ragcli.embedding.onnx import BATCH_TOKENS, OnnxEmbedder
 from ragcli.models.catalog import ENCODERS
 from ragcli.settings import resolve
 from ragcli.storage.index import Index, open_to_write
@@ -99,7 +99,7 @@ def phase_to_bare(documents: Path, texts: list[str]) -> float:
     settings = resolve()
     stored = parts.model_store().require(ENCODER)
     embedder = Paired(stored.folder, ENCODERS[ENCODER], stored.fingerprint)
-    embedder.embed_documents(texts[:BULK])  # the sessions are loaded and checked
+    embedder.embed_documents(texts[:128])  # the sessions are loaded and checked
     embedder.loop, embedder.ahead, embedder.bare = embedder.run_bare(texts), 0, 0.0
     with tempfile.TemporaryDirectory() as folder, open_to_write(Path(folder), 0, create=True) as index:
         index.adopt(embedder)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 BATCH_TOKENS = 1024
 """Padded tokens in one run of the network. Small batches stay in the processor's caches; docs/decisions.md."""
-BULK = 64
-"""From this many texts on it is worth to load the bulk graph."""
+BULK_TOKENS = 4096
+"""From this many tokens on it is worth to load the bulk graph."""
 SAME_COSINE = 0.998
 _PROBES = [
     "Water the beds early in the morning, before the sun stands high.",
@@ -105,9 +105,9 @@ class OnnxEmbedder:
         """Return an array of shape [len(texts), dimension]."""
         import numpy as np
 
-        session = self._bulk_session if len(texts) >= BULK else self._session
         prefix = self._spec.passage_prefix
         encoded = [e.ids for e in self._tokenizer.encode_batch([prefix + _encodable(text) for text in texts])]
+        session = self._bulk_session if sum(map(len, encoded)) >= BULK_TOKENS else self._session
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         order = sorted(range(len(texts)), key=lambda i: -len(encoded[i]))  # the largest batch first: memory peaks early
         at = 0
