@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -176,17 +177,17 @@ def test_a_reader_changes_no_vector_file(filled: Index, folder: Path, hashing: H
         nearest(reader, hashing, "the pump")
         reader.close()
     assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.glob("vectors-1/*/*")} == before
-    assert Index(folder).damage() == ""
+    with closing(Index(folder)) as index:
+        assert index.damage() == ""
 
 
 def test_a_copied_index_is_whole(filled: Index, folder: Path, hashing: HashingEmbedder) -> None:
     filled.close()
     copy = folder.with_name("copy")
     shutil.copytree(folder, copy)  # other times, same bytes
-    moved = Index(copy)
-    assert moved.damage() == ""
-    assert nearest(moved, hashing, "the pump") == nearest(Index(folder), hashing, "the pump")
-    moved.close()
+    with closing(Index(copy)) as moved, closing(Index(folder)) as original:
+        assert moved.damage() == ""
+        assert nearest(moved, hashing, "the pump") == nearest(original, hashing, "the pump")
 
 
 def test_a_writer_that_died_leaves_only_a_folder_that_is_cleared_away(
@@ -304,8 +305,7 @@ def test_a_damaged_catalog_is_an_error_in_one_line(filled: Index, folder: Path, 
     else:
         os.truncate(path, 0 if damage == "empty" else size // 2)
     for create in (False, True):
-        with pytest.raises(IndexDamaged, match="catalog") as caught:
-            index = Index(folder, create=create)
+        with pytest.raises(IndexDamaged, match="catalog") as caught, closing(Index(folder, create=create)) as index:
             index.catalog.files()
             index.vectors.count()
         assert "ingest again" in caught.value.hint
@@ -375,7 +375,8 @@ def test_files_that_may_not_grow_are_an_error_and_nothing_is_lost(
     made: Path, docs: Path, hashing: HashingEmbedder, limit: int
 ) -> None:
     """A limit on the size of files stands for a full disk: the catalog meets it first, or Chroma does."""
-    before = contents(Index(made))
+    with closing(Index(made)) as index:
+        before = contents(index)
     for number in range(30):
         paragraphs = (f"More {n} words about {number} things, {n * number} of them. " * 8 for n in range(20))
         (docs / f"more-{number}.md").write_text("\n\n".join(paragraphs), "utf-8")
