@@ -176,7 +176,7 @@ def compose(chosen: Sequence[Unit]) -> str:
             lines.append(heading)
         if unit.header and unit.header != header:
             lines.append(unit.header)
-        header = unit.header or unit.text
+        header = unit.header
         lines.append(f"{unit.text} [{unit.hit + 1}]")
     return "\n".join(lines)
 

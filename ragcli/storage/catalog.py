@@ -56,7 +56,7 @@ class Catalog:
         if create:
             _create_private(path)
         elif not path.is_file():
-            raise _missing(folder)
+            raise missing(folder)
         self.connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
         try:
             with self.mapped():
@@ -78,7 +78,7 @@ class Catalog:
             return
         if not create and version == 0:
             if not any(self.folder.glob("vectors-*")):  # the first ingest was killed before it had made the tables
-                raise _missing(self.folder)
+                raise missing(self.folder)
             raise IndexDamaged(f"the catalog in {self.folder} is empty", "remove the folder and ingest again")
         self.connection.execute("PRAGMA journal_mode = WAL")
         with self.transaction():
@@ -363,7 +363,8 @@ def _within(collection: str | None) -> tuple[str, tuple[str, ...]]:
     return ("", ()) if collection is None else ("WHERE collection = ?", (collection,))
 
 
-def _missing(folder: Path) -> IndexMissing:
+def missing(folder: Path) -> IndexMissing:
+    """Return the error that there is no index in a folder."""
     return IndexMissing(f"there is no index in {folder}", "make one with `ragcli ingest PATH`")
 
 

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING
 
 from ragcli.chunking import CHUNKER_VERSION
 from ragcli.embedding.base import Embedder
-from ragcli.errors import EncoderMismatch, IndexDamaged, IndexError_, IndexMissing
-from ragcli.storage.catalog import FILE, Catalog
+from ragcli.errors import EncoderMismatch, IndexDamaged, IndexError_
+from ragcli.storage.catalog import FILE, Catalog, missing
 from ragcli.storage.lock import writing
 from ragcli.storage.vectors import FileNotes, VectorIndex, copy_folder, find_damage, note_files, open_noted
 from ragcli.words import WORDS_VERSION
@@ -283,7 +283,7 @@ def open_to_write(
     if create:
         _make(folder)
     elif not exists(folder):
-        raise _missing(folder)
+        raise missing(folder)
     _refuse_foreign(folder)
     with contextlib.ExitStack() as held:
         try:
@@ -323,15 +323,11 @@ def _make(folder: Path) -> None:
         ) from None
 
 
-def _missing(folder: Path) -> IndexMissing:
-    return IndexMissing(f"there is no index in {folder}", "make one with `ragcli ingest PATH`")
-
-
 def _refuse_foreign(folder: Path) -> None:
     try:
         owner = folder.stat().st_uid
     except FileNotFoundError:
-        raise _missing(folder) from None
+        raise missing(folder) from None
     except OSError as error:
         raise IndexError_(f"{folder}: {error.strerror}", "give another folder with --index") from None
     if hasattr(os, "geteuid") and owner != os.geteuid():
