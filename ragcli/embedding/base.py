@@ -39,3 +39,12 @@ class Embedder(Protocol):
 
     def embed_query(self, text: str) -> Vectors:
         """Return an array of shape [dimension]. Text beyond the window is left out."""
+
+
+class Reranker(Protocol):
+    """Judges how well passages answer a question, reading both together. `name` says which model does."""
+
+    name: str
+
+    def rank(self, query: str, passages: Sequence[str]) -> list[float]:
+        """Return one score for each passage; higher is better. Only their order means anything."""

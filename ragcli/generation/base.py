@@ -19,7 +19,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What a model wrote, and what it cost. `stopped` says why it ended: by itself, at a limit, or by Ctrl-C."""
+    """What a model wrote, and what it cost. `stopped` says why it ended: by itself, at a limit, or by Ctrl-C.
+
+    `reused_tokens` of the prompt's were still in the engine's memory and were not read again.
+    """
 
     text: str
     prompt_tokens: int
@@ -27,14 +30,22 @@ class Generation:
     first_token_ms: float
     tokens_per_s: float
     stopped: Literal["end", "length", "interrupted"]
+    reused_tokens: int = 0
 
 
 class Generator(Protocol):
-    """A language model. `kind` is "llama.cpp", "extractive" or "endpoint"; `context_size` counts tokens."""
+    """A language model. `kind` is "llama.cpp" or "endpoint"; `context_size` counts tokens.
+
+    Once it was used, `load_ms` says how long it took to be ready, `device` where it runs ("cpu", "gpu", or ""
+    where that cannot be known), and `warning` what the user should know of it, or "".
+    """
 
     name: str
     kind: str
     context_size: int
+    load_ms: float
+    device: str
+    warning: str
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Return how many tokens the prompt made of `messages` has."""
@@ -52,3 +63,6 @@ class Generator(Protocol):
 
         The pieces join to the text. Raises a ModelError.
         """
+
+    def close(self) -> None:
+        """End what serves it. A later use may start it again."""

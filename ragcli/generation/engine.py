@@ -66,6 +66,7 @@ class LlamaGenerator:
         self.name = name or path.stem
         self.context_size = min(context_size, self.info.context_length or context_size)
         self.warning = ""
+        self.device = ""
         self.load_ms = 0.0
         self._gpu_layers = gpu_layers
         self._threads = threads
