@@ -14,13 +14,19 @@ import pytest
 from shared import ROOT
 
 BASE = {"ragcli.records", "ragcli.errors", "ragcli.words"}
-PURE = {"ragcli.chunking", "ragcli.words", "ragcli.citations", "ragcli.prompting", "ragcli.generation.expected"}
-WORKFLOWS = {"ragcli.planning", "ragcli.indexing", "ragcli.rebuilding", "ragcli.retrieval", "ragcli.answering"}
+PURE = {
+    *("ragcli.chunking", "ragcli.words", "ragcli.citations", "ragcli.support", "ragcli.facts", "ragcli.quantities"),
+    *("ragcli.prompting", "ragcli.calibration", "ragcli.generation.expected"),
+}
+WORKFLOWS = {
+    *("ragcli.planning", "ragcli.indexing", "ragcli.rebuilding", "ragcli.retrieval", "ragcli.answering"),
+    "ragcli.conversation",
+}
 ADAPTERS = ("embedding", "generation", "models", "parsing", "storage")
 INTERFACES = {"ragcli.embedding.base", "ragcli.generation.base"}
 HEAVY = {
     *("chromadb", "huggingface_hub", "llama_cpp", "lxml", "numpy", "onnxruntime", "opencc", "pypdf", "pypdfium2"),
-    *("tokenizers", "trafilatura", "httpx", "jinja2", "Stemmer", "charset_normalizer"),
+    *("tokenizers", "trafilatura", "httpx", "jinja2", "Stemmer", "charset_normalizer", "tiktoken"),
 }
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
