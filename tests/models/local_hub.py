@@ -27,12 +27,15 @@ class LocalHub:
     """The hub, or (asked for `/blob/...`) the storage host behind it.
 
     `files` maps `repo/path` to content. The lists are used up from the front, one entry for each GET that would send a
-    file: `cuts` holds the bytes after which the connection is cut, `statuses` what to answer instead.
+    file: `cuts` holds the bytes after which the connection is cut, `stalls` those after which nothing more comes, and
+    `statuses` what to answer instead. `log_ins` counts the GETs to answer with a web page. `claims` maps
+    `repo/path` to a size to announce instead of the real one.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     storage: LocalHub | None = None
     cuts: list[int] = field(default_factory=list)
+    stalls: list[int] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     wrong_bytes: bool = False
     extra_bytes: bytes = b""
@@ -40,6 +43,8 @@ class LocalHub:
     linked: bool = True
     hang_on: tuple[str, ...] = ()
     page: bytes = b""
+    log_ins: int = 0
+    claims: dict[str, int] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     url: str = ""
     released: threading.Event = field(default_factory=threading.Event)
@@ -78,9 +83,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, {}, b"Entry not found")
             return
         described = {"X-Repo-Commit": COMMIT}
+        size = hub.claims.get(self._key(), len(content))
         sha256 = hashlib.sha256(content).hexdigest()
         if hub.linked:
-            described |= {"X-Linked-Etag": f'"{sha256}"', "X-Linked-Size": str(len(content)), "ETag": f'"{sha256}"'}
+            described |= {"X-Linked-Etag": f'"{sha256}"', "X-Linked-Size": str(size), "ETag": f'"{sha256}"'}
         else:
             described |= {"ETag": f'W/"{hashlib.sha1(content).hexdigest()}"'}
         if hub.storage is not None:
@@ -103,6 +109,10 @@ class _Handler(BaseHTTPRequestHandler):
         if sending and hub.statuses and (status := hub.statuses.pop(0)):
             self._send(status, {}, b"")
             return
+        if sending and hub.log_ins:
+            hub.log_ins -= 1
+            self._send(200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>Welcome to the airport</html>")
+            return
         body, status = content, 200
         if sending and hub.wrong_bytes:
             body = bytes(byte ^ 1 for byte in body)
@@ -115,9 +125,12 @@ class _Handler(BaseHTTPRequestHandler):
             headers = {**headers, "Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
             body, status = body[start:], 206
         cut = hub.cuts.pop(0) if sending and hub.cuts else None
-        self._send(status, headers, body + (hub.extra_bytes if sending else b""), cut)
+        stall = hub.stalls.pop(0) if sending and hub.stalls else None
+        self._send(status, headers, body + (hub.extra_bytes if sending else b""), stall or cut, stall is not None)
 
-    def _send(self, status: int, headers: Mapping[str, str], body: bytes, cut: int | None = None) -> None:
+    def _send(
+        self, status: int, headers: Mapping[str, str], body: bytes, cut: int | None = None, stalls: bool = False
+    ) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -127,6 +140,8 @@ class _Handler(BaseHTTPRequestHandler):
             with contextlib.suppress(OSError):
                 self.wfile.write(body if cut is None else body[:cut])
                 self.wfile.flush()
+        if stalls:
+            self.hub.released.wait(30)
         if cut is not None:
             self.close_connection = True
 
