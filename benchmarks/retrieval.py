@@ -57,7 +57,9 @@ def references(index_folder: Path, questions: list[str], limit: int) -> Iterator
     import bm25s
 
     index = Index(index_folder)
-    embedder = parts.embedder(ENCODER, resolve(), lambda *_: None)
+    settings = resolve()
+    with parts.llama_process(settings) as process:  # not used by this encoder
+        embedder = parts.embedder(ENCODER, settings, process, lambda *_: None)
     chunks: list[Hit] = []
     texts: list[str] = []
     for file in index.catalog.files():

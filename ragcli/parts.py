@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ragcli.errors import ModelMissing
-from ragcli.settings import Settings, home, index_folder
+from ragcli.errors import ModelMissing, UsageError
+from ragcli.prompting import Template
+from ragcli.settings import Settings, home, index_folder, resolve
 
 if TYPE_CHECKING:
+    from ragcli.embedding.base import Reranker
+    from ragcli.embedding.gguf import GgufEmbedder
     from ragcli.embedding.onnx import OnnxEmbedder
-    from ragcli.generation.engine import LlamaGenerator
+    from ragcli.generation.base import Generator
+    from ragcli.generation.judge import Judge
+    from ragcli.generation.process import LlamaProcess
     from ragcli.models.store import ModelStore
     from ragcli.parsing.pool import ParserPool
     from ragcli.sources import Walk
@@ -28,8 +35,13 @@ def model_store() -> ModelStore:
     return ModelStore(home() / "models")
 
 
-def embedder(name: str, settings: Settings, on_download: Download) -> OnnxEmbedder:
-    """Return the encoder called `name`, fetched if it is not in the store; "" means the default for a new index."""
+def embedder(
+    name: str, settings: Settings, process: LlamaProcess, on_download: Download
+) -> OnnxEmbedder | GgufEmbedder:
+    """Return the encoder called `name`, fetched if it is not in the store; "" means the default for a new index.
+
+    A GGUF encoder of the store runs in `process`.
+    """
     from ragcli.embedding.onnx import OnnxEmbedder
     from ragcli.models import download
     from ragcli.models.catalog import ENCODERS
@@ -37,21 +49,39 @@ def embedder(name: str, settings: Settings, on_download: Download) -> OnnxEmbedd
     store = model_store()
     if not name:
         stored = download.default_encoder(store, progress=on_download, offline=settings.offline)
-    elif name not in ENCODERS:
-        raise ModelMissing(f"no encoder is called {name!r}", f"the known ones are {', '.join(ENCODERS)}")
-    else:
+    elif name in ENCODERS:
         stored = store.get(name) or download.fetch_encoder(
             ENCODERS[name], store, progress=on_download, offline=settings.offline
         )
+    else:
+        return _gguf_embedder(name, settings, process)
     return OnnxEmbedder(stored.folder, ENCODERS[stored.id], stored.fingerprint)
 
 
-def embedder_of(index: Index, settings: Settings, on_download: Download) -> OnnxEmbedder:
+def _gguf_embedder(name: str, settings: Settings, process: LlamaProcess) -> GgufEmbedder:
+    from ragcli.embedding.gguf import GgufEmbedder, habits
+    from ragcli.generation.gguf import inspect
+    from ragcli.models.catalog import ENCODERS
+
+    stored = model_store().get(name)
+    if stored is None or stored.kind != "gguf":
+        raise ModelMissing(
+            f"no encoder is called {name!r}",
+            f"the known ones are {', '.join(ENCODERS)}; `ragcli models add FILE.gguf` adds another",
+        )
+    return GgufEmbedder(
+        inspect(stored.entry), process, id=name, fingerprint=stored.fingerprint, device=settings.device, **habits(name)
+    )
+
+
+def embedder_of(
+    index: Index, settings: Settings, process: LlamaProcess, on_download: Download
+) -> OnnxEmbedder | GgufEmbedder:
     """Return the encoder that an index was built with, and make sure that it is the same.
 
     A new index takes the encoder of the settings.
     """
-    found = embedder(index.encoder or settings.encoder, settings, on_download)
+    found = embedder(index.encoder or settings.encoder, settings, process, on_download)
     index.adopt(found)
     return found
 
@@ -82,24 +112,123 @@ def parser_pool(settings: Settings) -> ParserPool:
     return ParserPool(jobs(settings), settings.parse_seconds, settings.parse_memory_mb, settings.max_pages)
 
 
-def language_model(name: str, settings: Settings) -> LlamaGenerator:
-    """Return the language model called `name` in the store, or the GGUF file at that path, and start to load it.
+@contextmanager
+def llama_process(settings: Settings) -> Iterator[LlamaProcess]:
+    """Give the process of llama.cpp, which starts with the first model in it and ends with the body."""
+    from ragcli.generation.process import LlamaProcess
 
-    Raises ModelMissing or ModelBad before anything is loaded.
+    with LlamaProcess(home() / "hosts.json", seconds=settings.generate_seconds) as process:
+        yield process
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models that answer, rank and judge, starting to load. `notices` say which text leaves the process."""
+
+    model: Generator | None
+    reranker: Reranker | None
+    judge: Judge | None
+    adapter: dict[str, Any] | None
+    notices: tuple[str, ...]
+
+
+@contextmanager
+def language_models(
+    settings: Settings, process: LlamaProcess, adapter: Path | None = None, adapter_scale: float = 1.0
+) -> Iterator[Models]:
+    """Give the models that the settings name, and close them in any case. Those in files run in `process`.
+
+    Raises ModelMissing, ModelBad or UsageError before anything is loaded.
     """
+    from ragcli.generation.judge import Judge
+
+    if adapter is not None and (not settings.model or _is_url(settings.model)):
+        raise UsageError("--adapter needs a GGUF model to adapt", "give one with --model NAME|PATH")
+    with ExitStack() as stack:
+        model = judge = None
+        if settings.model:
+            model = stack.enter_context(closing(_generator(settings.model, settings, process, adapter, adapter_scale)))
+        ranks = stack.enter_context(reranker(settings, process))
+        if settings.judge:
+            judge = stack.enter_context(closing(_generator(settings.judge, settings, process)))
+        described = None if adapter is None else {"path": str(adapter), "scale": adapter_scale}
+        yield Models(model, ranks, None if judge is None else Judge(judge), described, _notices(model, judge))
+
+
+def _notices(*generators: Generator | None) -> tuple[str, ...]:
+    """Return what users should know of the endpoints among some models, after asking whether they are there."""
+    from ragcli.generation.endpoint import EndpointGenerator
+
+    notices = {}
+    for one in generators:
+        if isinstance(one, EndpointGenerator) and one.notice not in notices:
+            one.check()
+            notices[one.notice] = True
+    return tuple(notices)
+
+
+def generator(name: str, settings: Settings) -> Generator:
+    """Return the language model called `name` in the store, the GGUF file at that path, or the endpoint at that URL.
+
+    A file starts to load. Raises ModelMissing, ModelBad or UsageError before that.
+    """
+    return _generator(name, settings, None)
+
+
+def about_llama() -> dict[str, Any]:
+    """Return {"devices": [{"name", "kind", "description"}], "offload"} of llama.cpp. Raises ModelFailed."""
+    with llama_process(resolve()) as process:
+        return process.about()
+
+
+def template(settings: Settings) -> Template:
+    """Return the words around passages and question. Raises UsageError."""
+    return Template.read(Path(settings.prompt).expanduser()) if settings.prompt else Template.shipped("answer")
+
+
+@contextmanager
+def reranker(settings: Settings, process: LlamaProcess) -> Iterator[Reranker | None]:
+    """Give the reranker that the settings name, or None. Raises ModelMissing or ModelBad."""
+    if not settings.rerank:
+        yield None
+        return
+    from ragcli.generation.engine import LlamaReranker
+
+    with closing(LlamaReranker(_gguf(settings.rerank), process=process)) as one:
+        yield one
+
+
+def _generator(
+    name: str,
+    settings: Settings,
+    process: LlamaProcess | None,
+    adapter: Path | None = None,
+    adapter_scale: float = 1.0,
+) -> Generator:
+    if _is_url(name):
+        from ragcli.generation.endpoint import EndpointGenerator
+
+        return EndpointGenerator.from_environment(
+            name, context_size=settings.context_size, seconds=settings.generate_seconds, offline=settings.offline
+        )
     from ragcli.generation.engine import LlamaGenerator
 
-    path = Path(name).expanduser()
-    if not path.is_file():
-        stored = model_store().get(name) if "/" not in name else None
-        if stored is None or stored.kind != "gguf":
-            raise ModelMissing(
-                f"no language model is called {name!r}", "`ragcli models list` shows the store; a GGUF file works too"
-            )
-        path = stored.entry
     return LlamaGenerator(
-        path,
+        _gguf(name),
         context_size=settings.context_size,
-        gpu_layers=0 if settings.device == "cpu" else -1,
+        device=settings.device,
+        adapter=adapter,
+        adapter_scale=adapter_scale,
         seconds=settings.generate_seconds,
+        process=process,
     )
+
+
+def _is_url(name: str) -> bool:
+    return name.lower().startswith(("http://", "https://"))
+
+
+def _gguf(name: str) -> Path:
+    """Return the GGUF file at a path, or that of a model in the store."""
+    path = Path(name).expanduser()
+    return path if path.is_file() else model_store().language_model(name)

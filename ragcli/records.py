@@ -104,8 +104,9 @@ class Place:
 class Hit:
     """A passage that retrieval found: one contiguous span of one source, on one page.
 
-    `score` is the fused score, 0 to 1. `chunk_id` is the best of the chunks that were joined into the span. `path` and
-    `document` (the catalog's id) say where the source lies; they are not part of the JSON.
+    `score` is the fused score, 0 to 1; where a reranker read the passages, the ranks follow `rerank`. `chunk_id` is the
+    best of the chunks that were joined into the span. `path` and `document` (the catalog's id) say where the source
+    lies; they are not part of the JSON.
     """
 
     rank: int
@@ -122,6 +123,7 @@ class Hit:
     dense: Leg | None = None
     lexical: Leg | None = None
     also: tuple[Place, ...] = ()
+    rerank: Leg | None = None
     path: Path | None = None
     document: int = 0
 
@@ -140,7 +142,8 @@ class Hit:
             "end": self.end,
             "line": self.line,
             "text": self.text,
-            "legs": {"dense": _leg(self.dense), "lexical": _leg(self.lexical)},
+            "legs": {"dense": _leg(self.dense), "lexical": _leg(self.lexical)}
+            | ({"rerank": _leg(self.rerank)} if self.rerank else {}),
             "also": [{"source": p.source, "page": p.page, "start": p.start, "end": p.end} for p in self.also],
         }
 

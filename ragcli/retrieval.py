@@ -11,7 +11,8 @@ could under rank fusion. Each leg's score of a chunk is a mean of its own and it
 the passage that answers a question usually stands among others on the same topic. docs/decisions.md has the figures.
 
 Then neighbouring chunks that score nearly as well are joined into one readable passage, further passages of a page that
-was shown already step back a little, and passages with the same text are folded into one.
+was shown already step back a little, and passages with the same text are folded into one. A reranker, where there is
+one, reads the first of these together with the question and puts them in its own order.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from fnmatch import fnmatchcase
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Literal
 
-from ragcli.embedding.base import Embedder
+from ragcli.embedding.base import Embedder, Reranker
 from ragcli.errors import IndexDamaged, UsageError
 from ragcli.records import Hit, Leg, Place
 from ragcli.storage import lexical
@@ -51,6 +52,8 @@ JOIN_WIDTH = 1400
 SAME_PAGE = 0.8
 """Factor for each passage of the same page that is already among the hits."""
 MAX_QUESTION = 4000
+RERANKED = 20
+"""Passages that a reranker reads, if not more are asked for. It takes some ten times as long as all before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,11 @@ class Result:
     timings: dict[str, float]
     explanation: Explanation
 
+    @property
+    def best(self) -> float:
+        """Highest fused score of a hit, or 0."""
+        return max((hit.score for hit in self.hits), default=0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
@@ -120,6 +128,7 @@ def search(
     limit: int = 10,
     mode: Mode = "hybrid",
     filters: Filters | None = None,
+    reranker: Reranker | None = None,
 ) -> Result:
     """Find up to `limit` passages for a question. One without a single letter or digit finds nothing.
 
@@ -152,8 +161,11 @@ def search(
         scored = _score(chunks, dense, by_words.scores, weight)
         passages = (p for p in _spread(_join(scored)) if round(p.score, 6) >= filters.min_score)
         ranks = tuple({ident: rank for rank, ident in enumerate(ids, 1)} for ids in (dense_ids, lexical_ids))
-        hits = _hits(index, passages, ranks, limit)
+        hits = _hits(index, passages, ranks, limit if reranker is None else max(limit, RERANKED))
         clock.lap("rank_ms")
+    if reranker is not None:
+        hits = _reranked(hits, reranker.rank(question[:MAX_QUESTION], [hit.text for hit in hits]))[:limit]
+        clock.lap("rerank_ms")
     explanation = Explanation(tuple(words), by_words.unknown, weight, len(dense_ids), len(by_words.scores))
     return Result(question, hits, clock.laps, explanation)
 
@@ -347,6 +359,14 @@ def _hits(index: Index, passages: Iterable[_Passage], ranks: tuple[dict[int, int
             document=chunk.document,
         )
     return tuple(hits.values())
+
+
+def _reranked(hits: Sequence[Hit], scores: Sequence[float]) -> tuple[Hit, ...]:
+    """Put hits in the order of a reranker's scores; among equals, the one that retrieval found better comes first."""
+    order = sorted(range(len(hits)), key=lambda at: (-scores[at], at))
+    return tuple(
+        replace(hits[at], rank=rank, rerank=Leg(rank, round(scores[at], 6))) for rank, at in enumerate(order, 1)
+    )
 
 
 def _leg(rank: int | None, score: float | None) -> Leg | None:

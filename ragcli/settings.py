@@ -94,7 +94,10 @@ FIELDS: tuple[Field, ...] = (
     Field("index", "", "folder of the index; empty means the nearest .ragcli/, else the user's own"),
     Field("offline", False, "forbid every network call", bool, project=False),
     Field("encoder", "", "encoder for a new index; empty means what the model store holds"),
-    Field("model", "", "language model for ask: a name in the model store or a GGUF file"),
+    Field("model", "", "language model for ask: a name in the model store, a GGUF file, or an endpoint's URL"),
+    Field("rerank", "", "reranker for search and ask: a name in the model store or a GGUF file"),
+    Field("judge", "", "language model that decides weak citations: a name, a GGUF file, or an endpoint's URL"),
+    Field("prompt", "", "file with the words around passages and question; empty means the shipped ones"),
     Field("device", "auto", "where the language model runs", check=_one_of("auto", "cpu", "gpu")),
     Field("context_size", 4096, "tokens that prompt and answer may take together", int, check=_between(256, 1 << 20)),
     Field("max_tokens", 512, "longest generated answer, in tokens", int, check=_between(1, 1 << 16)),
@@ -105,6 +108,13 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         "nothing_below", 0.08, "with a model, ask abstains where the best hit scores less", float, check=_between(0, 1)
+    ),
+    Field(
+        "support_below",
+        0.0,
+        "with a model, ask abstains where the passages bear out the answer less",
+        float,
+        check=_between(0, 1),
     ),
     Field("max_file_mb", 50, "larger files are skipped", int, check=_between(1, 4096)),
     Field("max_pages", 5000, "longest PDF that is read", int, check=_between(1, 1_000_000)),
@@ -201,16 +211,16 @@ def _apply_file(path: Path, layer: str, values: dict[str, Any], origins: dict[st
 def _from_project(f: Field, value: Any, path: Path) -> Any:
     if not f.project:
         raise UsageError(f"{path}: {f.name} can only be set by the user", f"set it with `ragcli config set {f.name}`")
-    if f.name in ("model", "encoder") and isinstance(value, str):
+    if f.name in ("model", "encoder", "rerank", "judge") and isinstance(value, str):
         try:
             _bare_name(value)
         except ValueError as error:
             raise UsageError(f"{path}: {f.name}: {error}", "give it with a flag, or `ragcli models add` it") from None
-    if f.name == "index" and isinstance(value, str) and value:
-        folder = (path.parent / value).resolve()
-        if not folder.is_relative_to(path.parent.resolve()):
-            raise UsageError(f"{path}: the index lies outside the project", "give it with --index")
-        return str(folder)
+    if f.name in ("index", "prompt") and isinstance(value, str) and value:
+        place = (path.parent / value).resolve()
+        if not place.is_relative_to(path.parent.resolve()):
+            raise UsageError(f"{path}: {f.name}: {value} lies outside the project", f"give it with --{f.name}")
+        return str(place)
     return value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -63,7 +64,7 @@ def test_quotes_without_a_model(ragcli: Run, documents: Path) -> None:
     assert (first["marker"], first["source"], first["status"]) == (1, "warranty.md", "supported")
     assert first["chunk_id"] == done.json["hits"][0]["chunk_id"]
     assert set(done.json) == {
-        *("question", "answer", "abstained", "citations", "hits", "model", "usage", "timings"),
+        *("question", "answer", "abstained", "citations", "hits", "model", "usage", "evidence", "timings"),
     }
     assert "--model" in done.err and "hint:" in done.err
 
@@ -99,7 +100,9 @@ def test_an_answer_from_a_real_model(ragcli: Run, documents: Path, model: Path) 
 def test_the_answer_is_streamed_and_then_cited(ragcli: Run, documents: Path, model: Path) -> None:
     done = ragcli("ask", "How long does the warranty last?", "--model", model)
     assert done.code == 0, done.err
-    assert done.out == f"{tiny_gguf.ANSWER}\n\n[1] warranty.md:1  supported\n"
+    quote = "The warranty lasts 24 months from the day of delivery."
+    assert done.out == f"{tiny_gguf.ANSWER}\n\n[1] warranty.md:1  supported\n    {quote}\n"
+    assert re.search(r"tiny on cpu: \d+ prompt tokens, \d+ written", done.err)
     whole = ragcli("ask", "How long does the warranty last?", "--model", model, "--no-stream")
     assert whole.out == done.out
 

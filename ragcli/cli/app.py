@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from ragcli import __version__
-from ragcli.cli import ask, config, console, doctor, ingest, manage, models, search, show
+from ragcli.cli import ask, calibrate, chat, config, console, doctor, ingest, manage, models, search, show
 from ragcli.errors import RagcliError
 
 app = typer.Typer(
@@ -23,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    *(manage.init, ingest.ingest, search.search, ask.ask),
+    *(manage.init, ingest.ingest, search.search, ask.ask, chat.chat, calibrate.calibrate),
     *(show.sources, show.show, show.status),
     *(manage.check, manage.rebuild, doctor.doctor),
 ):

@@ -1,4 +1,4 @@
-"""Reading `--batch` files: JSON Lines of {"id", "question"}."""
+"""Reading `--batch` files: JSON Lines of {"id", "question"}, and for `calibrate`, "answerable"."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ MAX_ROWS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One row of a batch."""
+    """One row of a batch. `answerable` says whether the documents hold an answer."""
 
     id: Any
     question: str
+    answerable: bool = True
 
 
 def questions(source: str) -> list[Question]:
@@ -52,4 +53,6 @@ def _question(line: bytes, where: str) -> Question:
         raise UsageError(f'{where}: "id" is missing')
     if not isinstance(row.get("question"), str) or not row["question"].strip():
         raise UsageError(f'{where}: "question" is missing or empty')
-    return Question(row["id"], row["question"])
+    if not isinstance(row.get("answerable", True), bool):
+        raise UsageError(f'{where}: "answerable" is neither true nor false')
+    return Question(row["id"], row["question"], row.get("answerable", True))

@@ -49,7 +49,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield Check("python", sys.version_info >= (3, 11), version, "install Python 3.11 or later")
     for package in _PACKAGES:
         yield _package(package)
-    yield _llama()
+    yield from _llama()
     yield _folder()
     yield from _models(settings)
     yield _index(settings)
@@ -63,13 +63,25 @@ def _package(name: str) -> Check:
         return Check(name, False, "not installed", f"pip install {name}")
 
 
-def _llama() -> Check:
+def _llama() -> Iterator[Check]:
+    from ragcli import parts
     from ragcli.generation.hosts import extra_buffers_work
 
+    try:
+        about = parts.about_llama()
+    except RagcliError as error:
+        yield Check("llama.cpp", False, error.message, "pip install --force-reinstall llama-cpp-python")
+        return
     works = extra_buffers_work(home() / "hosts.json")
-    return Check(
+    yield Check(
         "llama.cpp", True, "at full speed" if works else "without extra buffer types, which fault on this machine"
     )
+    gpus = [device["description"] for device in about["devices"] if device["kind"] != "cpu"]
+    if about["offload"]:
+        found = f"can be used: {', '.join(gpus)}" if gpus else "none is seen, though this llama.cpp could use one"
+    else:
+        found = "this llama.cpp cannot use one; docs/install.md has the build commands"
+    yield Check("gpu", True, found)
 
 
 def _folder() -> Check:
@@ -101,7 +113,7 @@ def _models(settings: Settings) -> Iterator[Check]:
             yield Check(model.id, False, f"lacks {', '.join(missing)}", f"ragcli models rm {model.id}")
     if settings.model:
         try:
-            parts.language_model(settings.model, settings).close()
+            parts.generator(settings.model, settings).close()
             yield Check("model", True, settings.model)
         except RagcliError as error:
             yield Check("model", False, error.message, error.hint or "ragcli models list")

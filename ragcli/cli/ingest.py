@@ -150,25 +150,28 @@ def _sync(
 
     indexing.remove_gone(index, plan, collection, report, may_remove)
     if plan.changed:
-        with console.bar("fetching the encoder") as bar:
-            embedder = parts.embedder_of(index, settings, lambda label, done, total: bar.update(done, total, label))
-        with parts.parser_pool(settings) as parser, console.bar("reading", "bytes") as bar:
+        with parts.llama_process(settings) as process, parts.parser_pool(settings) as parser:
+            with console.bar("fetching the encoder") as fetching:
+                embedder = parts.embedder_of(
+                    index, settings, process, lambda label, done, total: fetching.update(done, total, label)
+                )
+            with console.bar("reading", "bytes") as bar:
 
-            def show(progress: Progress) -> None:
-                label = f"{progress.files} of {len(plan.changed)} files, {progress.chunks} chunks embedded"
-                bar.update(progress.done, progress.total, label)
+                def show(progress: Progress) -> None:
+                    label = f"{progress.files} of {len(plan.changed)} files, {progress.chunks} chunks embedded"
+                    bar.update(progress.done, progress.total, label)
 
-            indexing.store(
-                index,
-                embedder,
-                parser,
-                plan.changed,
-                collection,
-                report,
-                jobs=parts.jobs(settings),
-                max_bytes=settings.max_file_mb * 1_000_000,
-                on_progress=show,
-            )
+                indexing.store(
+                    index,
+                    embedder,
+                    parser,
+                    plan.changed,
+                    collection,
+                    report,
+                    jobs=parts.jobs(settings),
+                    max_bytes=settings.max_file_mb * 1_000_000,
+                    on_progress=show,
+                )
         _warn_unreadable(report, embedder.id)
     with console.bar("storing", "vectors") as bar:
         indexing.finish(index, report, bar.update)

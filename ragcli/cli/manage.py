@@ -79,11 +79,12 @@ def rebuild(
     from ragcli import parts, rebuilding
 
     settings = options.settings(index)
-    with writing.opened(index_folder(settings), wait) as opened:
+    with writing.opened(index_folder(settings), wait) as opened, parts.llama_process(settings) as process:
         with console.bar("fetching the encoder") as bar:
             embedder = parts.embedder(
                 encoder or opened.encoder or settings.encoder,
                 settings,
+                process,
                 lambda label, done, total: bar.update(done, total, label),
             )
         with console.bar("rebuilding") as bar, console.bar("storing", "vectors") as storing:

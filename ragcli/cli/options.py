@@ -21,6 +21,9 @@ Sources = Annotated[
 ]
 SearchMode = Annotated[str, typer.Option("--mode", metavar="MODE", help="hybrid, dense or lexical.")]
 MinScore = Annotated[float, typer.Option("--min-score", metavar="X", help="Leave out hits that score less.")]
+Rerank = Annotated[
+    str, typer.Option("--rerank", metavar="MODEL", help="A reranker (GGUF) that puts the passages in order.")
+]
 Explain = Annotated[bool, typer.Option("--explain", help="Show what each leg found, and the time of each step.")]
 
 

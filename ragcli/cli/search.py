@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
@@ -13,7 +14,8 @@ from ragcli.cli.batch import questions
 from ragcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from ragcli.embedding.base import Embedder
+    from ragcli.embedding.base import Embedder, Reranker
+    from ragcli.generation.process import LlamaProcess
     from ragcli.records import Hit
     from ragcli.retrieval import Filters, Mode, Result
     from ragcli.settings import Settings
@@ -27,6 +29,7 @@ def search(
     mode: options.SearchMode = "hybrid",
     source: options.Sources = None,
     min_score: options.MinScore = 0.0,
+    rerank: options.Rerank = "",
     explain: options.Explain = False,
     batch: Annotated[
         str, typer.Option("--batch", metavar="FILE|-", help="Read JSON Lines {id, question}; write one line per query.")
@@ -35,25 +38,26 @@ def search(
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Find passages. No language model is used."""
-    from ragcli.retrieval import search as find
+    """Find passages. No language model writes anything."""
+    from ragcli import retrieval
 
-    settings = options.settings(index)
+    settings = options.settings(index, rerank=rerank or None)
     chosen, filters = how(mode, collection, source, min_score)
+    find = partial(retrieval.search, limit=limit, mode=chosen, filters=filters)
     if batch:
         if query is not None:
             raise UsageError("give a query or --batch, not both")
         rows = questions(batch)
-        with opened(settings) as (index_, embedder):
+        with searching(settings) as (index_, embedder, reranker):
             for row in rows:
-                result = find(index_, embedder, row.question, limit=limit, mode=chosen, filters=filters)
+                result = find(index_, embedder, row.question, reranker=reranker)
                 hits = [hit.to_json() for hit in result.hits]
                 console.write_json({"id": row.id, "query": row.question, "hits": hits})
         return
     if query is None or not query.strip():
         raise UsageError("the query is empty", "ragcli search QUERY")
-    with opened(settings) as (index_, embedder):
-        result = find(index_, embedder, query, limit=limit, mode=chosen, filters=filters)
+    with searching(settings) as (index_, embedder, reranker):
+        result = find(index_, embedder, query, reranker=reranker)
     if json:
         value = {"query": query, "hits": [hit.to_json() for hit in result.hits], "timings": result.timings}
         console.write_json(value | ({"explain": explanation(result)} if explain else {}))
@@ -76,7 +80,20 @@ def how(mode: str, collection: list[str] | None, source: list[str] | None, min_s
 
 
 @contextlib.contextmanager
-def opened(settings: Settings) -> Iterator[tuple[Index, Embedder]]:
+def searching(settings: Settings) -> Iterator[tuple[Index, Embedder, Reranker | None]]:
+    """Open the index for reading, with its encoder and the reranker that is named."""
+    from ragcli import parts
+
+    with (
+        parts.llama_process(settings) as process,
+        parts.reranker(settings, process) as reranker,
+        opened(settings, process) as (index, embedder),
+    ):
+        yield index, embedder, reranker
+
+
+@contextlib.contextmanager
+def opened(settings: Settings, process: LlamaProcess) -> Iterator[tuple[Index, Embedder]]:
     """Open the index for reading, with its encoder. Raises where it is damaged."""
     from ragcli import parts
 
@@ -85,7 +102,9 @@ def opened(settings: Settings) -> Iterator[tuple[Index, Embedder]]:
         console.say(f"index: {index.folder}", "dim")
         index.require_whole()
         with console.bar("fetching the encoder") as bar:
-            embedder = parts.embedder_of(index, settings, lambda label, done, total: bar.update(done, total, label))
+            embedder = parts.embedder_of(
+                index, settings, process, lambda label, done, total: bar.update(done, total, label)
+            )
         yield index, embedder
     finally:
         index.close()
@@ -101,7 +120,7 @@ def show_hit(hit: Hit, *, explain: bool) -> None:
         (f"  {hit.score:.3f}", "dim"),
     )
     if explain:
-        legs = (("dense", hit.dense), ("lexical", hit.lexical))
+        legs = [("dense", hit.dense), ("lexical", hit.lexical)] + [("rerank", hit.rerank)] * (hit.rerank is not None)
         parts = [f"{name} #{leg.rank} {leg.score:.3f}" if leg else f"{name} -" for name, leg in legs]
         console.write("    " + ", ".join(parts), "cyan")
     for line in hit.text.strip().splitlines():
