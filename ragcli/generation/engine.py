@@ -1,51 +1,44 @@
-"""The parent's side of a llama.cpp model: starts the child process, watches over it, and asks it.
+"""Models in llama.cpp: one that answers messages, and one that puts passages in order.
 
-The child starts to load when the generator is made, so that retrieval can run meanwhile; its answer is awaited at the
-first use. A fault, a hang or a Ctrl-C ends the child, never the command.
+They start to load when they are made, so that retrieval can run meanwhile; their answer is awaited at the first use.
+Prompts are counted meanwhile, too, where the vocabulary's kind allows.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from ragcli.child import Child, ChildDied, ChildTimeout
-from ragcli.errors import ModelBad, ModelError, ModelFailed
+from ragcli.child import ChildDied, ChildTimeout
+from ragcli.errors import ModelError
 from ragcli.generation.base import Generation, Message
-from ragcli.generation.gguf import inspect
-from ragcli.generation.hosts import extra_buffers_work, remember_extra_buffers
+from ragcli.generation.counting import PromptCounter
+from ragcli.generation.gguf import inspect, inspect_adapter
+from ragcli.generation.process import Device, Line, LlamaProcess
 from ragcli.settings import home
-
-_FAULTS = frozenset({signal.SIGSEGV, signal.SIGILL, signal.SIGBUS})
-"""How a child ends that met an instruction which this machine only pretends to have. An assertion is SIGABRT, and a
-lack of memory SIGKILL: neither gets better by a restart."""
-
-_ENVIRONMENT = {"GGML_NO_BACKTRACE": "1", "GOMP_SPINCOUNT": "1000"}
-"""For the child, unless the user says otherwise. The first keeps ggml from hanging a debugger on a process that fails.
-The second lets threads that wait for each other sleep after some microseconds: as OpenMP has it, they spin for
-milliseconds, and on a machine that does other work too, a model of 100 million weights falls to 1 or 2 tokens a second
-instead of 30."""
 
 _STOP_SECONDS = 0.25
 _LOOK_UP_SECONDS = 0.05
-
-Result = TypeVar("Result")
+_RANKED = 1024
+"""Tokens of a question and a passage together, where the model reads as many. Each costs memory and time."""
 
 
 class LlamaGenerator:
-    """A GGUF model in a child process of its own. Close it, or use it in a `with`.
+    """A GGUF model in a child process: in `process`, or in one of its own. Close it, or use it in a `with`.
 
     `context_size` is the asked one, or what the model was trained for where that is less. `seconds` is the longest
-    that loading, and one answer, may take. `hosts` is the file that remembers machines. Raises ModelMissing or
-    ModelBad when made, and ModelBad or ModelFailed when used.
+    that loading, and one answer, may take; `hosts` is the file that remembers machines: both count, as `threads` and
+    `worker` do, for a process of its own only. `adapter_path` is a LoRA file, which changes the model as strongly as
+    `adapter_scale` says. `gpu_layers` 0 is `device` "cpu". Raises ModelMissing, ModelBad or ModelFailed when made, and
+    ModelBad or ModelFailed when used.
+
+    Once it was used, `device` says where it really runs: "cpu", or "gpu (7 of 33 layers)".
     """
 
     kind = "llama.cpp"
@@ -56,7 +49,11 @@ class LlamaGenerator:
         *,
         name: str = "",
         context_size: int = 4096,
+        device: Device = "auto",
         gpu_layers: int = -1,
+        adapter: Path | None = None,
+        adapter_scale: float = 1.0,
+        process: LlamaProcess | None = None,
         threads: int = 0,
         seconds: float = 600,
         hosts: Path | None = None,
@@ -65,55 +62,66 @@ class LlamaGenerator:
         self.info = inspect(path)
         self.name = name or path.stem
         self.context_size = min(context_size, self.info.context_length or context_size)
+        self.adapter = None if adapter is None else inspect_adapter(adapter, self.info).path.stem
         self.warning = ""
         self.device = ""
         self.load_ms = 0.0
-        self._gpu_layers = gpu_layers
-        self._threads = threads
-        self._seconds = seconds
-        self._hosts = hosts or home() / "hosts.json"
-        self._worker = worker
-        self._extra_buffers = extra_buffers_work(self._hosts)
-        self._proven = False
-        self._loaded = False
-        self._child: Child | None = None
-        self.start()
+        self._counter = PromptCounter(self.info)
+        self._owned = process is None
+        self._process = process or LlamaProcess(
+            hosts or home() / "hosts.json", threads=threads, seconds=seconds, worker=worker
+        )
+        try:
+            self._model = self._process.serve(
+                self.info,
+                "write",
+                name=self.name,
+                context_size=self.context_size,
+                device=device if gpu_layers else "cpu",
+                adapter=None if adapter is None else (adapter, adapter_scale),
+                template=self._counter.request,
+            )
+        except BaseException:
+            if self._owned:
+                self._process.close()
+            raise
 
     def start(self) -> None:
         """Start the child and its loading, unless it runs already, and return at once."""
-        if self._child is not None:
-            return
-        environment = {name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()}
-        try:
-            self._child = Child(self._worker, environment=environment)
-        except OSError as error:
-            raise ModelFailed(f"no process for the model: {error.strerror}", "end other programs") from None
-        self._loaded = False
-        with contextlib.suppress(ChildDied):  # comes to light when its answer is awaited
-            self._child.send(
-                {
-                    "do": "load",
-                    "path": str(self.info.path.absolute()),
-                    "context_size": self.context_size,
-                    "gpu_layers": self._gpu_layers,
-                    "extra_buffers": self._extra_buffers,
-                    "threads": self._threads,
-                }
-            )
+        self._process.start(self._model)
 
     @property
     def pid(self) -> int | None:
         """Process id of the child, while there is one."""
-        return None if self._child is None else self._child.pid
+        return self._process.pid
+
+    def about(self) -> dict[str, Any]:
+        """Return what llama.cpp sees here; see `LlamaProcess.about`."""
+        return self._process.about()
+
+    def prepare(self, messages: Sequence[Message]) -> None:
+        """Let the child read what prompts of `messages` begin with, up to the end of the first content.
+
+        For the time in which nobody waits for it: a system text that all questions share, while retrieval runs.
+        Returns at once, also where the model is not loaded yet.
+        """
+        self._model.tell({"do": "prepare", "messages": _to_json(messages)})
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
-        """Return how many tokens the prompt made of `messages` has. Waits for the model to be loaded."""
+        """Return how many tokens the prompt made of `messages` has.
 
-        def count(child: Child) -> int:
-            child.send({"do": "count", "messages": _to_json(messages)})
-            return int(self._receive(child, time.monotonic() + self._seconds)["tokens"])
-
-        return self._supervised(count)
+        Waits for the model to be loaded only where its vocabulary, or its template, can be counted by the child alone.
+        """
+        if self._counter.works:
+            if not self._counter.knows:
+                with self._closing():
+                    self._counter.learn(self._model.opened(0))
+            count = self._counter.count(messages)
+            if count is not None:
+                return count
+        with self._closing():
+            self._await_load()
+            return int(self._model.ask({"do": "count", "messages": _to_json(messages)})[0]["tokens"])
 
     def generate(
         self,
@@ -136,133 +144,127 @@ class LlamaGenerator:
             "seed": seed,
         }
         start = time.monotonic()
-        return self._supervised(lambda child: self._converse(child, request, start, on_text))
+        with self._closing():
+            self._await_load()
+            made = self._model.converse(lambda line: self._converse(line, request, start, on_text))
+        counted = self._counter.count(messages)
+        if counted is not None and made.prompt_tokens not in (0, counted):
+            self._counter.give_up()
+        return made
+
+    @contextlib.contextmanager
+    def _closing(self) -> Iterator[None]:
+        """End a process of its own where the model cannot be loaded: nobody else would."""
+        try:
+            yield
+        except ModelError:
+            if self._owned and not self.load_ms:
+                self.close()
+            raise
+
+    def _await_load(self) -> None:
+        loaded = self._model.opened()
+        self.load_ms, self.warning, self.device = loaded["load_ms"], loaded["warning"], loaded["device"]
+        if not loaded["template_holds"]:
+            self._counter.give_up()
 
     def _converse(
-        self, child: Child, request: dict[str, Any], start: float, on_text: Callable[[str], None] | None
+        self, line: Line, request: dict[str, Any], start: float, on_text: Callable[[str], None] | None
     ) -> Generation:
         pieces: list[str] = []
-        prompt_tokens = completion_tokens = 0
-        first = seconds = 0.0
-        stopped = ""
-        deadline = time.monotonic() + self._seconds
-        child.send(request)
+        said: dict[str, Any] = {}
+        first = 0.0
+        deadline = time.monotonic() + self._process.seconds
+        line.send(request)
         with _ctrl_c() as was_pressed:
             try:
-                while not stopped and not was_pressed():
-                    if not child.poll(_LOOK_UP_SECONDS) and time.monotonic() < deadline:
-                        continue
-                    message = self._receive(child, deadline)
-                    prompt_tokens = message.get("prompt_tokens", prompt_tokens)
-                    completion_tokens = message.get("completion_tokens", completion_tokens)
-                    stopped = message.get("done", "")
-                    seconds = message.get("seconds", seconds)
+                while "done" not in said and not was_pressed():
+                    reply = line.next(min(_LOOK_UP_SECONDS, deadline - time.monotonic()))
+                    if reply is None and time.monotonic() >= deadline:
+                        raise ChildTimeout
+                    message = {} if reply is None else reply[0]
+                    said |= message
                     if "text" in message:
-                        self._proven = True
+                        self._model.proven = True
                         first = first or time.monotonic()
                         pieces.append(message["text"])
                         if on_text is not None:
                             on_text(message["text"])
-                if not stopped:
-                    self._stop(child)
+                if "done" not in said:
+                    said |= self._stop(line)
             except KeyboardInterrupt:  # a second one, or one that on_text met
-                self.close()
-                stopped = ""
+                self._process.close()
+                said["done"] = "interrupted"
+        seconds, completion_tokens = said.get("seconds", 0.0), said.get("completion_tokens", 0)
+        done = said.get("done", "interrupted")
         return Generation(
             text="".join(pieces),
-            prompt_tokens=prompt_tokens,
+            prompt_tokens=said.get("prompt_tokens", 0),
             completion_tokens=completion_tokens,
             first_token_ms=(first - start) * 1000 if first else 0.0,
             tokens_per_s=completion_tokens / seconds if seconds else 0.0,
-            stopped="end" if stopped == "end" else "length" if stopped == "length" else "interrupted",
+            stopped=done if done in ("end", "length") else "interrupted",
+            reused_tokens=said.get("reused", 0),
         )
 
-    def _stop(self, child: Child) -> None:
-        """Let the child end its answer, or end the child."""
+    def _stop(self, line: Line) -> dict[str, Any]:
+        """Let the child end its answer, or end the child. Return what it said last of the counts."""
         deadline = time.monotonic() + _STOP_SECONDS
+        said: dict[str, Any] = {}
         with contextlib.suppress(ChildDied, ChildTimeout):
-            child.send({"do": "stop"})
-            while child.poll(max(0.0, deadline - time.monotonic())):
-                if "done" in self._receive(child, deadline):
-                    return
-        self.close()
-
-    def _supervised(self, work: Callable[[Child], Result]) -> Result:
-        """Do `work` with a loaded child; again, and with plain buffers, where the first time met a faulty kernel."""
-        try:
-            try:
-                return work(self._ready())
-            except ChildDied as death:
-                if self._proven or not self._extra_buffers or death.signal not in _FAULTS:
-                    raise
-            self.close()
-            self._extra_buffers = False
-            result = work(self._ready())
-            remember_extra_buffers(self._hosts, work=False)
-            return result
-        except ModelError:
-            raise
-        except ChildDied as death:
-            self.close()
-            raise self._failed(death) from None
-        except ChildTimeout:
-            self.close()
-            raise ModelFailed(
-                f"the model {self.name} did not answer within {self._seconds:g} seconds",
-                "allow it more with `ragcli config set generate_seconds`, or take a smaller model",
-            ) from None
-        except BaseException:  # in the middle of a message, maybe: this child cannot be talked to any more
-            self.close()
-            raise
-
-    def _ready(self) -> Child:
-        """Return the child, after it has loaded the model."""
-        self.start()
-        assert self._child is not None
-        if not self._loaded:
-            message = self._receive(self._child, time.monotonic() + self._seconds)
-            self.load_ms, self.warning = message["load_ms"], message["warning"]
-            self._loaded = True
-        return self._child
-
-    def _receive(self, child: Child, deadline: float) -> dict[str, Any]:
-        message, _ = child.receive(max(0.0, deadline - time.monotonic()))
-        match message.get("kind"):
-            case None:
-                return message
-            case "bad_model":
-                self.close()
-                raise ModelBad(f"{self.info.path}: {message['error']}", "give --model another GGUF file")
-            case "no_context":
-                self.close()
-                raise ModelFailed(
-                    f"no memory for a context of {self.context_size} tokens: {message['error']}",
-                    "lower it with `ragcli config set context_size`",
-                )
-            case "too_long":
-                raise ModelFailed(
-                    f"the prompt has {message['tokens']} tokens, and the model's context {self.context_size}",
-                    "shorten the question, ask for fewer hits with -n, or raise `context_size`",
-                )
-            case _:
-                raise ModelFailed(f"the model {self.name} failed: {message['error']}", "try another GGUF file")
-
-    def _failed(self, death: ChildDied) -> ModelFailed:
-        last = next((line.strip() for line in reversed(death.stderr.splitlines()) if line.strip()), "")
-        last = re.sub(r"^/\S*/", "", last)[:200]  # an assertion begins with the file where it stands
-        message = f"the model {self.name} failed: its process ended with {death}" + (f" ({last})" if last else "")
-        if death.signal == signal.SIGKILL:
-            return ModelFailed(message, "the memory may have run out: take a smaller quantization or `context_size`")
-        if death.signal:
-            return ModelFailed(message, "the file may be damaged: download it again, or give --model another one")
-        return ModelFailed(message, "`ragcli doctor` shows whether llama.cpp is installed as it should be")
+            line.send({"do": "stop"})
+            while "done" not in said:
+                said |= line.receive(deadline)[0]
+            return {**said, "done": "interrupted"}
+        self._process.close()
+        return {**said, "done": "interrupted"}
 
     def close(self) -> None:
-        """End the child at once; it has nothing to lose. A later use starts another."""
-        child, self._child = self._child, None
-        if child is not None:
-            child.kill()
-            child.close()
+        """End its own process at once, which has nothing to lose, or free the model. A later use starts it again."""
+        if self._owned:
+            self._process.close()
+        else:
+            self._model.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class LlamaReranker:
+    """A GGUF reranker in `process`. It starts to load when it is made.
+
+    Raises ModelMissing, ModelBad or ModelFailed when made, and ModelBad or ModelFailed when used.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        process: LlamaProcess,
+        *,
+        name: str = "",
+        context_size: int = _RANKED,
+        device: Device = "auto",
+    ) -> None:
+        info = inspect(path)
+        self.name = name or path.stem
+        context_size = min(context_size, info.context_length or context_size)
+        self._model = process.serve(info, "rank", name=self.name, context_size=context_size, device=device)
+
+    def rank(self, query: str, passages: Sequence[str]) -> list[float]:
+        """Return one score for each passage; higher is better. Of a passage that is too long, the beginning is read."""
+        if not passages:
+            return []
+        reply, _ = self._model.ask({"do": "rank", "query": query, "passages": list(passages)})
+        return [float(score) for score in reply["scores"]]
+
+    def close(self) -> None:
+        """Free the model. A later use loads it again."""
+        self._model.close()
 
     def __enter__(self) -> Self:
         return self

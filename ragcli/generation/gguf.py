@@ -1,86 +1,50 @@
 """GGUF file -> what it holds, checked before llama.cpp sees it.
 
-llama.cpp aborts the process on many malformed files, so a file is read here first: the header only, in bounded
-pieces, trusting no number in it. The format is that of https://github.com/ggml-org/ggml/blob/master/docs/gguf.md:
-magic, version, counts, metadata (key, type, value), tensor table (name, dimensions, type, offset), padding, data.
+llama.cpp aborts the process on many malformed files, so a file is read here first: its header only (`header.py`), and
+what the parts of it say of each other.
 """
 
 from __future__ import annotations
 
 import math
-import struct
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
 
-from ragcli.errors import ModelBad, ModelMissing
+from ragcli.errors import ModelBad
+from ragcli.generation.header import (
+    FLOAT32,
+    INT32,
+    STRING,
+    TENSOR_TYPES,
+    Array,
+    Contents,
+    Malformed,
+    Scalar,
+    Tensor,
+    bad,
+    read,
+    read_strings,
+)
 
-MAX_HEADER = 256 << 20
-_MAX_METADATA = 100_000
-_MAX_TENSORS = 100_000
-_MAX_KEY = 1 << 16
-_MAX_STRING = 4 << 20
-_MAX_NAME = 64  # ggml's own limit for a tensor's name
-_MAX_DIMENSIONS = 4
-_MAX_ALIGNMENT = 1 << 16
-
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-"""Metadata value types and how `struct` reads them."""
-_STRING, _ARRAY = 8, 9
-
-TENSOR_TYPES: dict[int, tuple[str, int, int]] = {
-    0: ("F32", 1, 4),
-    1: ("F16", 1, 2),
-    2: ("Q4_0", 32, 18),
-    3: ("Q4_1", 32, 20),
-    6: ("Q5_0", 32, 22),
-    7: ("Q5_1", 32, 24),
-    8: ("Q8_0", 32, 34),
-    9: ("Q8_1", 32, 36),
-    10: ("Q2_K", 256, 84),
-    11: ("Q3_K", 256, 110),
-    12: ("Q4_K", 256, 144),
-    13: ("Q5_K", 256, 176),
-    14: ("Q6_K", 256, 210),
-    15: ("Q8_K", 256, 292),
-    16: ("IQ2_XXS", 256, 66),
-    17: ("IQ2_XS", 256, 74),
-    18: ("IQ3_XXS", 256, 98),
-    19: ("IQ1_S", 256, 50),
-    20: ("IQ4_NL", 32, 18),
-    21: ("IQ3_S", 256, 110),
-    22: ("IQ2_S", 256, 82),
-    23: ("IQ4_XS", 256, 136),
-    24: ("I8", 1, 1),
-    25: ("I16", 1, 2),
-    26: ("I32", 1, 4),
-    27: ("I64", 1, 8),
-    28: ("F64", 1, 8),
-    29: ("IQ1_M", 256, 56),
-    30: ("BF16", 1, 2),
-    34: ("TQ1_0", 256, 54),
-    35: ("TQ2_0", 256, 66),
-    39: ("MXFP4", 32, 17),
-    40: ("NVFP4", 64, 36),
-    41: ("Q1_0", 128, 18),
-    42: ("Q2_0", 64, 18),
-}
-"""Tensor types: name, elements in a block, bytes of a block."""
+MAX_LAYERS = 512  # llama.cpp's LLAMA_MAX_LAYERS
+BATCH = 512
+"""Tokens that are read at once."""
 
 _FILE_TYPES = """F32 F16 Q4_0 Q4_1 - - - Q8_0 Q5_0 Q5_1 Q2_K Q3_K_S Q3_K_M Q3_K_L Q4_K_S Q4_K_M Q5_K_S Q5_K_M Q6_K
     IQ2_XXS IQ2_XS Q2_K_S IQ3_XS IQ3_XXS IQ1_S IQ4_NL IQ3_S IQ3_M IQ2_S IQ2_M IQ4_XS IQ1_M BF16"""
 """Names of `general.file_type` from 0 on, as people know them."""
 
-Scalar = int | float | bool | str
-
 
 @dataclass(frozen=True, slots=True)
 class GgufInfo:
-    """A language model file that passed its checks.
+    """A model file that passed its checks.
 
     `size` is in bytes, `parameters` counts weights, `context_length` is the longest context it was trained for (0 where
-    the file does not say). `metadata` holds every value that is not an array.
+    the file does not say). `metadata` holds every value that is not an array, `types` the GGUF type of each, `lists`
+    the short arrays of numbers, and `arrays` where in the file each array lies. `tensors` gives the dimensions of each,
+    the length of a row first.
     """
 
     path: Path
@@ -93,242 +57,119 @@ class GgufInfo:
     chat_template: str | None
     vocabulary_size: int
     tokenizer: str
-    metadata: dict[str, Scalar]
+    metadata: Mapping[str, Scalar]
+    types: Mapping[str, int]
+    lists: Mapping[str, tuple[int | float, ...]]
+    arrays: Mapping[str, Array]
+    tensors: Mapping[str, tuple[int, ...]]
+
+    @property
+    def embeds(self) -> bool:
+        """Whether the model turns texts into vectors or scores and writes none."""
+        causal = self.metadata.get(f"{self.architecture}.attention.causal", True)
+        return not causal or f"{self.architecture}.pooling_type" in self.metadata
 
 
 @dataclass(frozen=True, slots=True)
-class _Array:
-    type: int
-    count: int
+class Memory:
+    """What a loaded model takes, in bytes: its weights, what it remembers of the context, and room to compute in."""
 
-
-class _Tensor(NamedTuple):
-    name: str
-    dimensions: tuple[int, ...]
-    type: int
-    offset: int
+    weights: int
+    cache: int
+    buffers: int
 
     @property
-    def elements(self) -> int:
-        return math.prod(self.dimensions)
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.cache + self.buffers
 
-    @property
-    def bytes(self) -> int:
-        _, block, size = TENSOR_TYPES[self.type]
-        return self.elements // block * size
+
+@dataclass(frozen=True, slots=True)
+class AdapterInfo:
+    """A LoRA adapter that fits a model. `rank` is the largest of its pairs', and `tensors` counts both of each pair."""
+
+    path: Path
+    size: int
+    rank: int
+    alpha: float
+    tensors: int
 
 
 def inspect(path: Path) -> GgufInfo:
-    """Check the file's header and return what it says.
+    """Check a model's header and return what it says.
 
-    Raises ModelMissing where there is no file, and ModelBad with the reason where it is not a whole language model.
+    Raises ModelMissing where there is no file, and ModelBad with the reason where it is not a whole model.
     """
+    contents = read(path)
     try:
-        if path.exists() and not path.is_file():
-            raise _Malformed("it is not a file")
-        with path.open("rb") as stream:
-            return _inspect(path, stream)
-    except FileNotFoundError:
-        raise ModelMissing(f"{path}: no such file", "give --model the path of a GGUF file") from None
-    except _Malformed as error:
-        raise ModelBad(f"{path}: {error}", "download the file again, or give --model another GGUF file") from None
-    except OSError as error:
-        raise ModelBad(f"{path}: {error.strerror or error}", "give --model a GGUF file that can be read") from None
+        return _info(path, contents)
+    except Malformed as error:
+        raise bad(path, str(error)) from None
+    except OSError:
+        raise bad(path, "it changed while it was read") from None
 
 
-def _inspect(path: Path, stream: BinaryIO) -> GgufInfo:
-    size = stream.seek(0, 2)
-    stream.seek(0)
-    header = _Header(stream, min(size, MAX_HEADER))
-    tensor_count, metadata_count = _counts(header)
-    metadata, arrays = _read_metadata(header, metadata_count)
-    tensors = _read_tensors(header, tensor_count)
-    _check_data(tensors, header.position, size, metadata.get("general.alignment", 32))
-    vocabulary_size = _check_vocabulary(arrays)
+def _info(path: Path, contents: Contents) -> GgufInfo:
+    metadata = contents.metadata
     architecture = metadata.get("general.architecture")
     if not isinstance(architecture, str) or not architecture:
-        raise _Malformed("it names no architecture")
+        raise Malformed("it names no architecture")
+    if metadata.get("general.type") == "adapter":
+        raise Malformed("it is an adapter, which changes a model; give it with --adapter")
+    vocabulary_size = _check_vocabulary(contents.arrays)
+    if len(set(read_strings(path, contents.arrays["tokenizer.ggml.tokens"]))) < vocabulary_size:
+        raise Malformed("two of its tokens are the same")
     template = metadata.get("tokenizer.chat_template")
     context_length = metadata.get(f"{architecture}.context_length", 0)
-    return GgufInfo(
+    info = GgufInfo(
         path=path,
-        size=size,
+        size=contents.size,
         name=str(metadata.get("general.name", path.stem)),
         architecture=architecture,
-        parameters=sum(t.elements for t in tensors),
+        parameters=sum(t.elements for t in contents.tensors),
         context_length=context_length if isinstance(context_length, int) and context_length > 0 else 0,
-        quantization=_quantization(metadata.get("general.file_type"), tensors),
+        quantization=_quantization(metadata.get("general.file_type"), contents.tensors),
         chat_template=template if isinstance(template, str) else None,
         vocabulary_size=vocabulary_size,
         tokenizer=str(metadata.get("tokenizer.ggml.model", "")),
         metadata=metadata,
+        types=contents.types,
+        lists=contents.lists,
+        arrays=contents.arrays,
+        tensors={t.name: t.dimensions for t in contents.tensors},
     )
+    _check_numbers(info)
+    return info
 
 
-class _Malformed(Exception):
-    """Why the file cannot be used."""
+def _check_numbers(info: GgufInfo) -> None:
+    """Raise Malformed for numbers at which llama.cpp aborts, or would compute nonsense."""
+    for key, value in info.metadata.items():
+        if key.endswith("epsilon") and not (isinstance(value, float) and 0 <= value < 1):
+            raise Malformed(f"its {key} is {str(value)[:40]}")
+    if f"{info.architecture}.block_count" not in info.metadata:
+        return  # which llama.cpp says in clear words
+    shape = _Shape(info)
+    rotated = info.metadata.get(f"{info.architecture}.rope.dimension_count", shape.key_length)
+    if not isinstance(rotated, int) or not 0 <= rotated <= max(shape.key_length, shape.width):
+        raise Malformed(f"its rope.dimension_count is {str(rotated)[:40]}")
+    if info.architecture in _ROTATED_WHOLE and rotated != shape.key_length:
+        raise Malformed(f"its rope.dimension_count is {rotated}, and its heads have {shape.key_length} numbers")
 
 
-class _Header:
-    """The beginning of a file, read as far as needed and never past `limit`. All numbers are little-endian."""
-
-    def __init__(self, stream: BinaryIO, limit: int) -> None:
-        self._stream = stream
-        self.limit = limit
-        self._data = b""
-        self.position = 0
-
-    def _need(self, count: int) -> None:
-        """Make sure that `count` more bytes are in memory. Raises _Malformed where the file has fewer."""
-        end = self.position + count
-        if end <= len(self._data):
-            return
-        if end > self.limit:
-            raise _Malformed("its header is cut off, or larger than any real one")
-        wanted = min(self.limit, max(end, 2 * len(self._data), 1 << 20))
-        self._data += self._stream.read(wanted - len(self._data))
-        if end > len(self._data):
-            raise _Malformed("it became shorter while it was read")
-
-    def skip(self, count: int) -> None:
-        self._need(count)
-        self.position += count
-
-    def number(self, format: str) -> int | float | bool:
-        size = struct.calcsize("<" + format)
-        self._need(size)
-        (value,) = struct.unpack_from("<" + format, self._data, self.position)
-        self.position += size
-        return value  # type: ignore[no-any-return]
-
-    def integer(self, format: str) -> int:
-        return int(self.number(format))
-
-    def string(self, longest: int) -> str:
-        size = self.integer("Q")
-        if size > longest:
-            raise _Malformed(f"a text in its header has {size} bytes")
-        self._need(size)
-        text = self._data[self.position : self.position + size]
-        self.position += size
-        return text.decode("utf-8", "replace")
-
-    def skip_strings(self, count: int) -> None:
-        """Pass over `count` strings. A vocabulary has some 150,000, so this loop is kept tight."""
-        unpack = struct.Struct("<Q").unpack_from
-        while count:
-            self._need(8)
-            data, position, end = self._data, self.position, len(self._data) - 8
-            while count and position <= end:
-                size = unpack(data, position)[0]
-                if size > _MAX_STRING:
-                    raise _Malformed(f"a text in its header has {size} bytes")
-                position += 8 + size
-                count -= 1
-            self.position = min(position, len(data))
-            self.skip(position - self.position)
-
-
-def _counts(header: _Header) -> tuple[int, int]:
-    """Return the numbers of tensors and of metadata values."""
-    if header.limit < 24:
-        raise _Malformed("it is no GGUF file: it is too short")
-    if header.integer("I") != int.from_bytes(b"GGUF", "little"):
-        raise _Malformed("it is no GGUF file")
-    version = header.integer("I")
-    if version not in (2, 3):
-        reason = "is big-endian" if version in (2 << 24, 3 << 24) else f"has GGUF version {version}; 2 and 3 are known"
-        raise _Malformed(f"it {reason}")
-    tensors, metadata = header.integer("Q"), header.integer("Q")
-    if tensors > _MAX_TENSORS or metadata > _MAX_METADATA:
-        raise _Malformed(f"its header claims {tensors} tensors and {metadata} metadata values")
-    if tensors == 0:
-        raise _Malformed("it holds a vocabulary only, no model")
-    return tensors, metadata
-
-
-def _read_metadata(header: _Header, count: int) -> tuple[dict[str, Scalar], dict[str, _Array]]:
-    scalars: dict[str, Scalar] = {}
-    arrays: dict[str, _Array] = {}
-    for _ in range(count):
-        key = header.string(_MAX_KEY)
-        if not key or key in scalars or key in arrays:
-            raise _Malformed(f"its metadata has an empty or doubled key {key[:80]!r}")
-        kind = header.integer("I")
-        if kind == _ARRAY:
-            arrays[key] = _skip_array(header, key)
-        elif kind == _STRING:
-            scalars[key] = header.string(_MAX_STRING)
-        elif kind in _SCALARS:
-            scalars[key] = header.number(_SCALARS[kind])
-        else:
-            raise _Malformed(f"its metadata {key[:80]!r} has an unknown type {kind}")
-    return scalars, arrays
-
-
-def _skip_array(header: _Header, key: str) -> _Array:
-    kind, count = header.integer("I"), header.integer("Q")
-    if count > MAX_HEADER:
-        raise _Malformed(f"its metadata {key[:80]!r} claims {count} values")
-    if kind == _STRING:
-        header.skip_strings(count)
-    elif kind in _SCALARS:
-        header.skip(count * struct.calcsize("<" + _SCALARS[kind]))
-    else:
-        raise _Malformed(f"its metadata {key[:80]!r} is an array of type {kind}")
-    return _Array(kind, count)
-
-
-def _read_tensors(header: _Header, count: int) -> list[_Tensor]:
-    tensors = []
-    for _ in range(count):
-        name = header.string(_MAX_NAME - 1)
-        rank = header.integer("I")
-        if not 1 <= rank <= _MAX_DIMENSIONS:
-            raise _Malformed(f"its tensor {name!r} has {rank} dimensions")
-        dimensions = tuple(header.integer("Q") for _ in range(rank))
-        tensor = _Tensor(name, dimensions, header.integer("I"), header.integer("Q"))
-        if tensor.type not in TENSOR_TYPES:
-            raise _Malformed(f"its tensor {name!r} has an unknown type {tensor.type}")
-        if not all(dimensions) or tensor.elements >= 1 << 62 or dimensions[0] % TENSOR_TYPES[tensor.type][1]:
-            raise _Malformed(f"its tensor {name!r} has impossible dimensions")
-        tensors.append(tensor)
-    if len({t.name for t in tensors}) < count:
-        raise _Malformed("two of its tensors have one name")
-    return tensors
-
-
-def _check_data(tensors: list[_Tensor], header_end: int, size: int, alignment: Scalar) -> None:
-    """Raise _Malformed unless the tensors lie one after another, aligned, and inside the file, as ggml wants them."""
-    if not isinstance(alignment, int) or not 0 < alignment <= _MAX_ALIGNMENT or alignment & (alignment - 1):
-        raise _Malformed(f"its alignment is {alignment}")
-    start = _padded(header_end, alignment)
-    expected = 0
-    for tensor in tensors:
-        if tensor.offset != expected:
-            raise _Malformed(f"its tensor {tensor.name!r} does not lie where the one before it ends")
-        if start + expected + tensor.bytes > size:
-            raise _Malformed(f"it is cut off: its tensor {tensor.name!r} lies past the end of the file")
-        expected = _padded(expected + tensor.bytes, alignment)
-
-
-def _padded(offset: int, alignment: int) -> int:
-    return -(-offset // alignment) * alignment
-
-
-def _check_vocabulary(arrays: dict[str, _Array]) -> int:
+def _check_vocabulary(arrays: Mapping[str, Array]) -> int:
     """Return the number of tokens."""
     tokens = arrays.get("tokenizer.ggml.tokens")
-    if tokens is None or tokens.type != _STRING or not tokens.count:
-        raise _Malformed("it holds no vocabulary")
-    for name, kind in (("scores", 6), ("token_type", 5)):
+    if tokens is None or tokens.type != STRING or not tokens.length:
+        raise Malformed("it holds no vocabulary")
+    for name, kinds in (("scores", (FLOAT32, INT32)), ("token_type", (INT32,))):
         array = arrays.get(f"tokenizer.ggml.{name}")
-        if array is not None and array != _Array(kind, tokens.count):
-            raise _Malformed(f"its vocabulary has {tokens.count} tokens, but not as many of their {name}")
-    return tokens.count
+        if array is not None and (array.type not in kinds or array.length != tokens.length):
+            raise Malformed(f"its vocabulary has {tokens.length} tokens, but not as many of their {name}")
+    return tokens.length
 
 
-def _quantization(file_type: Scalar | None, tensors: list[_Tensor]) -> str:
+def _quantization(file_type: Scalar | None, tensors: tuple[Tensor, ...]) -> str:
     names = dict(enumerate(_FILE_TYPES.split()))
     if isinstance(file_type, int) and names.get(file_type, "-") != "-":
         return names[file_type]
@@ -336,3 +177,131 @@ def _quantization(file_type: Scalar | None, tensors: list[_Tensor]) -> str:
     for tensor in tensors:
         bytes_by_type[tensor.type] += tensor.bytes
     return TENSOR_TYPES[bytes_by_type.most_common(1)[0][0]][0]
+
+
+_ROTATED_WHOLE = frozenset({"llama", "qwen2", "qwen2moe", "qwen3", "qwen3moe"})
+"""Architectures in which the rotary embedding turns whole heads."""
+
+
+def memory_needed(info: GgufInfo, context_size: int) -> Memory:
+    """Return what the model takes with a context of so many tokens, its cache in F16. Layers that look back over a
+    window only are counted whole, so it may take less.
+
+    Raises ModelBad where the file's numbers are missing or absurd.
+    """
+    try:
+        shape = _Shape(info)
+        cells = -(-context_size // 256) * 256  # llama.cpp rounds up
+        cache = 2 * cells * sum(shape.heads_kv) * (shape.key_length + shape.value_length)
+        # The largest buffer holds a batch's logits, or for a model that has none, its widest layer's numbers.
+        buffers = 4 * BATCH * (8 * shape.width if info.embeds else info.vocabulary_size + 4 * shape.width)
+        return Memory(info.size, cache, buffers)
+    except Malformed as error:
+        raise bad(info.path, str(error)) from None
+
+
+class _Shape:
+    """The numbers of a model's attention: heads for each layer, and lengths of a head's vectors."""
+
+    def __init__(self, info: GgufInfo) -> None:
+        self._info = info
+        self.layers = self._number("block_count", MAX_LAYERS, least=1)
+        self.width = self._number("embedding_length", 1 << 20, least=1)
+        heads = self._numbers("attention.head_count", (0,) * self.layers)
+        self.heads_kv = self._numbers("attention.head_count_kv", heads)
+        length = self.width // heads[0] if heads[0] else 0
+        self.key_length = self._number("attention.key_length", 1 << 16, otherwise=length)
+        self.value_length = self._number("attention.value_length", 1 << 16, otherwise=length)
+
+    def _number(self, name: str, most: int, *, least: int = 0, otherwise: int = -1) -> int:
+        return self._bounded(name, self._info.metadata.get(f"{self._info.architecture}.{name}", otherwise), most, least)
+
+    def _numbers(self, name: str, otherwise: tuple[int, ...]) -> tuple[int, ...]:
+        """Return one number for each layer, which the file gives as a number or as an array."""
+        key = f"{self._info.architecture}.{name}"
+        if key in self._info.arrays:
+            numbers = self._info.lists.get(key, ())
+            if len(numbers) < self.layers:
+                raise Malformed(f"its {name} has {len(numbers)} values for {self.layers} layers")
+            return tuple(self._bounded(name, number, 1 << 16, 0) for number in numbers[: self.layers])
+        if key in self._info.metadata:
+            return (self._number(name, 1 << 16),) * self.layers
+        return otherwise
+
+    @staticmethod
+    def _bounded(name: str, number: Scalar, most: int, least: int) -> int:
+        if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
+            said = "missing" if number == -1 else str(number)[:40]
+            raise Malformed(f"its {name} is {said}")
+        return number
+
+
+_NO_WEIGHTS = frozenset({"Q8_1", "Q8_K", "I8", "I16", "I32", "I64", "F64"})
+"""Types in which nothing can be multiplied by a matrix."""
+
+
+def inspect_adapter(path: Path, base: GgufInfo) -> AdapterInfo:
+    """Check that a file is a LoRA adapter for `base`, and return what it says.
+
+    Raises ModelMissing where there is no file, and ModelBad with the reason where it is none, or is for another model.
+    """
+    contents = read(path, "--adapter")
+    try:
+        return _adapter(path, contents, base)
+    except Malformed as error:
+        raise ModelBad(f"{path}: {error}", "give --adapter a LoRA adapter that was trained for this model") from None
+
+
+def _adapter(path: Path, contents: Contents, base: GgufInfo) -> AdapterInfo:
+    metadata = contents.metadata
+    if metadata.get("general.type") != "adapter":
+        raise Malformed("it is no adapter")
+    if metadata.get("adapter.type") != "lora":
+        raise Malformed("it is an adapter, but not of the LoRA kind")
+    architecture = metadata.get("general.architecture")
+    if architecture != base.architecture:
+        reason = f"the adapter is for the architecture {architecture}, the model is {base.architecture}"
+        raise Malformed(reason)
+    alpha = metadata.get("adapter.lora.alpha", 0.0)
+    if contents.types.get("adapter.lora.alpha", FLOAT32) != FLOAT32 or not math.isfinite(float(alpha)):
+        raise Malformed(f"its alpha is {str(alpha)[:40]}")
+    pairs = _pairs(contents.tensors)
+    for name, pair in pairs.items():
+        _check_pair(name, pair, base)
+    rank = max(pair["b"].dimensions[0] for pair in pairs.values())
+    return AdapterInfo(path, contents.size, rank, float(alpha), 2 * len(pairs))
+
+
+def _pairs(tensors: tuple[Tensor, ...]) -> dict[str, dict[str, Tensor]]:
+    """Return the tensors "a" and "b" for each name of the model's."""
+    pairs: dict[str, dict[str, Tensor]] = {}
+    for tensor in tensors:
+        name, _, part = tensor.name.rpartition(".lora_")
+        if name and part in ("a", "b"):
+            pairs.setdefault(name, {})[part] = tensor
+        elif not tensor.name.endswith("_norm.weight"):  # llama.cpp passes over these
+            raise Malformed(f"its tensor {tensor.name!r} is no part of a LoRA adapter")
+        if TENSOR_TYPES[tensor.type][0] in _NO_WEIGHTS:
+            raise Malformed(f"its tensor {tensor.name!r} holds no weights")
+    if not pairs:
+        raise Malformed("it changes nothing")
+    return pairs
+
+
+def _check_pair(name: str, pair: Mapping[str, Tensor], base: GgufInfo) -> None:
+    if len(pair) < 2:
+        raise Malformed(f"it has one half only of its change to {name!r}")
+    if name not in base.tensors:
+        raise Malformed(f"it changes the tensor {name!r}, which the model does not have")
+    whole, a, b = (_four(d) for d in (base.tensors[name], pair["a"].dimensions, pair["b"].dimensions))
+    if name == "token_embd.weight":  # whose halves change places
+        fits = (a[0], b[1], a[1]) == (b[0], whole[0], whole[1])
+    else:
+        fits = (a[0], a[1], b[1]) == (whole[0], b[0], whole[1])
+    if not fits or not whole[2:] == a[2:] == b[2:]:
+        raise Malformed(f"its change to {name!r} has other dimensions than the model's tensor")
+
+
+def _four(dimensions: tuple[int, ...]) -> tuple[int, ...]:
+    """Return four dimensions: a file may leave out those of 1 at the end."""
+    return dimensions + (1,) * (4 - len(dimensions))

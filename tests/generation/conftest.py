@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 import tiny_gguf
-from generation.generation_types import Build, Load, Open
+from generation.generation_types import Build, Load, Open, OpenProcess
 
 from ragcli.generation.engine import LlamaGenerator
 from ragcli.generation.llama import LlamaModel
+from ragcli.generation.process import LlamaProcess
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +50,19 @@ def open_model(hosts: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
             return stack.enter_context(LlamaGenerator(path, **{"hosts": hosts, "threads": 1, **arguments}))
 
         yield open_model
+
+
+@pytest.fixture
+def open_process(hosts: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenProcess]:
+    """Open a process for several models, with one thread for each; closed after the test."""
+    folders = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]  # of the workers in this folder
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, folders)))
+    with ExitStack() as stack:
+
+        def open_process(**arguments: Any) -> LlamaProcess:
+            return stack.enter_context(LlamaProcess(hosts, **{"threads": 1, **arguments}))
+
+        yield open_process
 
 
 @pytest.fixture

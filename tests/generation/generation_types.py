@@ -7,12 +7,16 @@ from pathlib import Path
 
 from ragcli.generation.engine import LlamaGenerator
 from ragcli.generation.llama import LlamaModel
+from ragcli.generation.process import LlamaProcess
 
 Build = Callable[..., Path]
 """Make a tiny model, of the arguments of `tiny_gguf.build` but its path."""
 
 Open = Callable[..., LlamaGenerator]
 """Open a model in a child process."""
+
+OpenProcess = Callable[..., LlamaProcess]
+"""Open a process for several models."""
 
 Load = Callable[[Path], LlamaModel]
 """Load a model in this process."""

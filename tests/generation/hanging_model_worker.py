@@ -8,6 +8,11 @@ from ragcli.child import serve
 
 if __name__ == "__main__":
     channel = serve()
-    channel.receive()
-    channel.send({"loaded": True, "context_size": 1, "load_ms": 0.0, "warning": ""})
-    time.sleep(60)
+    while True:
+        message, _ = channel.receive()
+        reply = {"loaded": True, "context_size": 1, "load_ms": 1.0, "warning": "", "device": "cpu"}
+        if message["do"] == "template":
+            reply = {"templates": [None for _ in message["roles"]], "warning": ""}
+        elif message["do"] != "load":
+            time.sleep(60)
+        channel.send({**reply, "template_holds": True, "model": message["model"]})

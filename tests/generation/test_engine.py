@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,6 +94,54 @@ def test_what_was_asked_before_changes_nothing(build: Build, open_model: Open) -
     for order in ((0, 1, 2, 3), (3, 2, 1, 0), (2, 2, 0, 3)):
         for i in order:
             assert model.generate((QUESTION, *others)[i], max_tokens=40).text == alone[i].text
+
+
+def test_the_system_part_is_not_read_again(build: Build, open_model: Open) -> None:
+    model = open_model(build())
+    system = Message("system", "Answer from the passages only, and cite each of them. " * 8)
+    first = model.generate((system, Message("user", "How long is the warranty?")), max_tokens=5)
+    second = model.generate((system, Message("user", "And who repairs it?")), max_tokens=5)
+    assert first.reused_tokens == 0
+    assert second.prompt_tokens > second.reused_tokens >= model.count_tokens([system]) - 10 > 100
+    other = model.generate((Message("system", "Be brief."), Message("user", "And who repairs it?")), max_tokens=5)
+    assert other.reused_tokens == 0
+
+
+def test_the_system_part_can_be_read_ahead(build: Build, open_model: Open) -> None:
+    path = build(answer=None)
+    system, question = Message("system", "Answer from the passages. " * 90), Message("user", "How long?")
+    plain = open_model(path).generate((system, question), max_tokens=20)
+    model = open_model(path)
+    model.prepare((system, Message("user", "")))
+    made = model.generate((system, question), max_tokens=20)
+    assert made.prompt_tokens > made.reused_tokens > made.prompt_tokens - 20 > 512
+    assert plain.reused_tokens == 0
+    assert made.text == plain.text, "to the last bit"
+    model.prepare([Message("user", "word " * 9000)])  # longer than the context
+    model.prepare([Message("assistant", "x")] * 3)
+    assert model.generate((system, question), max_tokens=20).text == plain.text
+
+
+def test_reading_ahead_hides_no_error(build: Build, open_model: Open, hosts: Path) -> None:
+    faulty = open_model(build(), worker="faulty_model_worker")
+    faulty.prepare(QUESTION)
+    assert faulty.generate(QUESTION, max_tokens=64).text == tiny_gguf.ANSWER
+    broken = hosts.parent.parent / "broken.gguf"
+    broken.write_bytes(build().read_bytes().replace(b"blk.0.attn_norm.weight", b"blk.0.attn_nerm.weight"))
+    model = open_model(broken)
+    model.prepare(QUESTION)
+    with pytest.raises(ModelBad, match="attn_norm"):
+        model.generate(QUESTION, max_tokens=3)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "gpu"])
+def test_where_it_runs(build: Build, open_model: Open, device: str) -> None:
+    model = open_model(build(), device=device)
+    assert (model.device, model.warning) == ("", "")
+    assert model.generate(QUESTION, max_tokens=64).text == tiny_gguf.ANSWER
+    offloads = model.about()["offload"]
+    assert model.device.startswith("gpu (" if offloads and device != "cpu" else "cpu")
+    assert ("runs on the CPU" in model.warning) == (device == "gpu" and not offloads)
 
 
 def test_a_seed_decides_what_chance_gives(build: Build, open_model: Open) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import random
 import struct
 import time
 from collections.abc import Callable
@@ -16,13 +15,13 @@ import gguf
 import numpy as np
 import pytest
 import tiny_gguf
-from generation.generation_types import Build, Open
+from generation.generation_types import Build
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragcli.errors import ModelBad, ModelError, ModelMissing
-from ragcli.generation.base import Message
-from ragcli.generation.gguf import MAX_HEADER, TENSOR_TYPES, inspect
+from ragcli.errors import ModelBad, ModelMissing
+from ragcli.generation.gguf import Memory, inspect, inspect_adapter, memory_needed
+from ragcli.generation.header import MAX_HEADER, TENSOR_TYPES
 
 
 def pack(*parts: tuple[str, Any] | bytes) -> bytes:
@@ -111,6 +110,25 @@ def test_sound_files(check: Callable[[bytes], Any]) -> None:
     assert check(file(metadata=(ARCHITECTURE, VOCABULARY, aligned))).parameters == 64
 
 
+def number(key: str, value: float, form: str = "I") -> bytes:
+    """Return a metadata value: an unsigned integer, a float ("f") or another kind."""
+    return text(key) + pack(("I", {"I": 4, "i": 5, "f": 6, "Q": 10, "d": 12}[form]), (form, value))
+
+
+def shape(**numbers: Any) -> tuple[bytes, ...]:
+    """Return the metadata of a Llama of 2 layers with 4 heads, but for these numbers of it."""
+    values: dict[str, Any] = {"block_count": 2, "embedding_length": 64, "attention.head_count": 4} | numbers
+    rows = []
+    for name, value in values.items():
+        if isinstance(value, tuple):
+            array = pack(("I", 9), ("I", 5), ("Q", len(value)), *(("i", v) for v in value))
+            rows.append(text(f"llama.{name}") + array)
+        else:
+            rows.append(number(f"llama.{name}", value, "f" if isinstance(value, float) else "I"))
+    return (ARCHITECTURE, VOCABULARY, *rows)
+
+
+SAME_TOKENS = text("tokenizer.ggml.tokens") + pack(("I", 9), ("I", 8), ("Q", 2)) + text("a") + text("a")
 DOUBLED = (ARCHITECTURE, ARCHITECTURE, VOCABULARY)
 SCORES = text("tokenizer.ggml.scores") + pack(("I", 9), ("I", 6), ("Q", 1), ("f", 0.0))
 
@@ -141,6 +159,22 @@ SCORES = text("tokenizer.ggml.scores") + pack(("I", 9), ("I", 6), ("Q", 1), ("f"
         (file(metadata=(text("x") + pack(("I", 9), ("I", 9), ("Q", 1)),)), "array of type 9"),
         (file(metadata=(ARCHITECTURE, VOCABULARY, text("general.alignment") + pack(("I", 4), ("I", 24)))), "alignment"),
         (file(metadata=(ARCHITECTURE, VOCABULARY, text("general.alignment") + pack(("I", 4), ("I", 0)))), "alignment"),
+        (file(metadata=(ARCHITECTURE, SAME_TOKENS)), "two of its tokens are the same"),
+        (file(metadata=(ARCHITECTURE, VOCABULARY, text("general.type") + pack(("I", 8)) + text("adapter"))), "adapter"),
+        (file(metadata=(ARCHITECTURE, VOCABULARY, number("general.alignment", 32, "Q"))), "alignment"),
+        (file(metadata=shape(block_count=0)), "block_count is 0"),
+        (file(metadata=shape(block_count=513)), "block_count is 513"),
+        (file(metadata=shape(block_count=2.0)), "block_count is 2.0"),
+        (file(metadata=shape(embedding_length=0)), "embedding_length is 0"),
+        (file(metadata=shape(embedding_length=1 << 31)), "embedding_length is 2147483648"),
+        (file(metadata=shape(**{"attention.head_count": 1 << 20})), "head_count is 1048576"),
+        (file(metadata=shape(**{"attention.head_count_kv": (4,)})), "head_count_kv has 1 values for 2 layers"),
+        (file(metadata=shape(**{"attention.head_count_kv": (4, -4)})), "head_count_kv is -4"),
+        (file(metadata=shape(**{"attention.key_length": 1 << 30})), "key_length is"),
+        (file(metadata=shape(**{"rope.dimension_count": 128})), "rope.dimension_count is 128"),
+        (file(metadata=shape(**{"rope.dimension_count": 8})), "rope.dimension_count is 8, and its heads have 16"),
+        (file(metadata=shape(**{"attention.layer_norm_rms_epsilon": -1e-5})), "epsilon is -"),
+        (file(metadata=shape(**{"attention.layer_norm_rms_epsilon": float("nan")})), "epsilon is nan"),
         (file(tensors=(tensor("n" * 64),)), "bytes"),
         (file(tensors=(tensor(dimensions=()),)), "0 dimensions"),
         (file(tensors=(tensor(dimensions=(1, 1, 1, 1, 1)),)), "5 dimensions"),
@@ -213,29 +247,122 @@ def test_no_bytes_do_harm(tmp_path_factory: pytest.TempPathFactory, noise: bytes
         assert inspect(path).size == path.stat().st_size
 
 
-def damaged(whole: bytes, seed: int) -> bytes:
-    """Cut a file, or flip up to 4 bits in its header."""
-    chance = random.Random(seed)
-    if seed % 2:
-        return whole[: chance.randrange(len(whole))]
-    data = bytearray(whole)
-    for _ in range(chance.randint(1, 4)):
-        data[chance.randrange(12_000)] ^= 1 << chance.randrange(8)
-    return bytes(data)
+def test_the_memory_that_a_model_needs(build: Build, check: Callable[[bytes], Any]) -> None:
+    info = check(file(metadata=shape()))
+    assert memory_needed(info, 1000) == Memory(
+        weights=info.size,
+        cache=2 * 2 * 4 * (16 + 16) * 1024,  # bytes, layers, heads, numbers of a key and a value, cells
+        buffers=4 * 512 * (2 + 4 * 64),
+    )
+    uneven: dict[str, Any] = {"attention.head_count_kv": (1, 0), "attention.key_length": 24, "rope.dimension_count": 24}
+    few = check(file(metadata=shape(**uneven)))
+    assert memory_needed(few, 256).cache == 2 * 1 * (24 + 16) * 256
+    grouped = check(file(metadata=shape(**{"attention.head_count_kv": 2})))
+    assert memory_needed(grouped, 256).cache * 2 == memory_needed(info, 256).cache
+    real = memory_needed(inspect(build()), 4096)
+    assert real.total == real.weights + real.cache + real.buffers < 1 << 28
+    with pytest.raises(ModelBad, match="block_count is missing"):
+        memory_needed(check(file()), 256)
 
 
-def test_forty_damaged_models(build: Build, open_model: Open, tmp_path: Path) -> None:
-    wholes = [build(quantize="Q8_0").read_bytes(), build(vocabulary="spm").read_bytes()]
-    refused = 0
-    for seed in range(40):
-        path = tmp_path / "damaged.gguf"
-        path.write_bytes(damaged(wholes[seed // 2 % 2], seed))
-        start = time.monotonic()
-        try:
-            with open_model(path, context_size=512, seconds=9) as model:
-                model.generate([Message("user", "How long?")], max_tokens=8)
-        except ModelError as error:
-            refused += 1
-            assert error.hint and "\n" not in error.message
-        assert time.monotonic() - start < 10
-    assert refused >= 20  # every cut one; a flipped bit may fall into some token's text
+def test_encoders(tmp_path: Path) -> None:
+    """A file of the BERT kind: no chat template, pieces of words, and vectors for what it is given."""
+    path = tmp_path / "encoder.gguf"
+    writer = gguf.GGUFWriter(path, "bert")
+    writer.add_block_count(1)
+    writer.add_embedding_length(32)
+    writer.add_head_count(2)
+    writer.add_causal_attention(False)
+    writer.add_pooling_type(gguf.PoolingType.CLS)
+    writer.add_tokenizer_model("bert")
+    writer.add_token_list(["[PAD]", "[UNK]", "▁a", "b"])
+    writer.add_token_types([3, 3, 1, 1])
+    writer.add_tensor("token_embd.weight", np.zeros((4, 32), np.float16))
+    finish(writer)
+    info = inspect(path)
+    assert (info.embeds, info.tokenizer, info.vocabulary_size, info.chat_template) == (True, "bert", 4, None)
+    assert info.tensors == {"token_embd.weight": (32, 4)}
+    assert memory_needed(info, 512).buffers == 4 * 512 * 8 * 32
+
+
+def finish(writer: gguf.GGUFWriter) -> None:
+    """Write the file."""
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Callable[..., Path]:
+    """Write a LoRA adapter: each tensor by its name and its rows and columns."""
+
+    def adapter(
+        architecture: str = "llama",
+        kind: str = "adapter",
+        method: str = "lora",
+        alpha: float = 8.0,
+        numbers: Any = np.float32,
+        **tensors: tuple[int, ...],
+    ) -> Path:
+        path = tmp_path / "adapter.gguf"
+        writer = gguf.GGUFWriter(path, architecture)
+        writer.add_type(kind)
+        writer.add_string("adapter.type", method)
+        writer.add_float32("adapter.lora.alpha", alpha)
+        for name, rows in tensors.items():
+            writer.add_tensor(name, np.zeros(rows, numbers))
+        finish(writer)
+        return path
+
+    return adapter
+
+
+WIDTH, QUERY = tiny_gguf.EMBEDDING, "blk.0.attn_q.weight"
+PAIR = {f"{QUERY}.lora_a": (4, WIDTH), f"{QUERY}.lora_b": (WIDTH, 4)}
+
+
+def test_an_adapter(build: Build, adapter: Callable[..., Path]) -> None:
+    base = inspect(build(answer=None))
+    path = adapter(**PAIR)
+    info = inspect_adapter(path, base)
+    assert (info.path, info.size, info.rank, info.alpha, info.tensors) == (path, path.stat().st_size, 4, 8.0, 2)
+    size = base.vocabulary_size
+    embeddings = {"token_embd.weight.lora_a": (size, 2), "token_embd.weight.lora_b": (WIDTH, 2)}
+    assert inspect_adapter(adapter(**PAIR, **embeddings, **{"blk.0.attn_norm.weight": (WIDTH,)}), base).tensors == 4
+    narrow = {f"{QUERY}.lora_a": (WIDTH,), f"{QUERY}.lora_b": (WIDTH, 1)}  # a file may leave out dimensions of 1
+    assert inspect_adapter(adapter(numbers=np.float16, **narrow), base).rank == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"architecture": "gemma2", **PAIR}, "the adapter is for the architecture gemma2, the model is llama"),
+        ({"kind": "model", **PAIR}, "it is no adapter"),
+        ({"method": "control_vector", **PAIR}, "not of the LoRA kind"),
+        ({"alpha": float("nan"), **PAIR}, "alpha is nan"),
+        ({"numbers": np.int32, **PAIR}, "holds no weights"),
+        ({f"{QUERY}.lora_a": (4, WIDTH)}, "one half only"),
+        ({"blk.7.attn_q.weight.lora_a": (4, WIDTH), "blk.7.attn_q.weight.lora_b": (WIDTH, 4)}, "does not have"),
+        ({f"{QUERY}.lora_a": (4, WIDTH), f"{QUERY}.lora_b": (WIDTH, 8)}, "other dimensions"),
+        ({f"{QUERY}.lora_a": (4, 64), f"{QUERY}.lora_b": (64, 4)}, "other dimensions"),
+        ({f"{QUERY}.lora_a": (3, 4, WIDTH), f"{QUERY}.lora_b": (3, WIDTH, 4)}, "other dimensions"),
+        ({**PAIR, "something": (4, 4)}, "no part of a LoRA adapter"),
+        ({"blk.0.attn_norm.weight": (WIDTH,)}, "changes nothing"),
+    ],
+)
+def test_adapters_for_something_else(
+    build: Build, adapter: Callable[..., Path], given: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ModelBad, match=reason) as caught:
+        inspect_adapter(adapter(**given), inspect(build(answer=None)))
+    assert "--adapter" in caught.value.hint
+
+
+def test_a_model_is_no_adapter(build: Build, tmp_path: Path) -> None:
+    base = inspect(build(answer=None))
+    with pytest.raises(ModelBad, match="no adapter"):
+        inspect_adapter(base.path, base)
+    with pytest.raises(ModelMissing) as caught:
+        inspect_adapter(tmp_path / "none", base)
+    assert "--adapter" in caught.value.hint
