@@ -36,6 +36,11 @@ import tiny_gguf  # noqa: E402
 from ragcli.generation import header  # noqa: E402
 
 QUESTION = "How long does the warranty last?"
+DOCUMENTS = {
+    "warranty.md": "# Warranty\n\nThe warranty lasts 24 months from the day of delivery.\n",
+    "care.md": "# Care\n\nKeep the controller dry. Wipe it with a soft cloth.\n",
+    "returns.md": "# Returns\n\nSend a faulty unit back with its invoice.\n",
+}
 SECONDS, HANG = 10.0, 60.0
 MODELS = (
     {"quantize": "Q8_0"},
@@ -258,7 +263,8 @@ def main() -> None:
         home = arguments.home or Path(os.environ.get("RAGCLI_HOME", folder / "home"))
         documents = folder / "documents"
         documents.mkdir()
-        (documents / "warranty.md").write_text("# Warranty\n\nThe warranty lasts 24 months from delivery.\n", "utf-8")
+        for name, text in DOCUMENTS.items():
+            (documents / name).write_text(text, "utf-8")
         environment = {"RAGCLI_HOME": str(home), "RAGCLI_ENCODER": ENCODER}
         index = folder / "index"
         ragcli("ingest", documents, "--index", index, environment=environment)

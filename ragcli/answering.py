@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ragcli.citations import Citation, Judge, cite
 from ragcli.embedding.base import Embedder, Reranker
 from ragcli.generation import extractive
-from ragcli.generation.base import Generator
+from ragcli.generation.base import Generator, Message
 from ragcli.prompting import Template, build_prompt, is_refusal, without_markers
 from ragcli.records import Hit
 from ragcli.retrieval import Filters, Mode, Result, search
@@ -170,6 +170,10 @@ class ModelWriter:
         self._seed = seed
         self._nothing_below = nothing_below
         self._adapter = adapter
+
+    def prepare(self) -> None:
+        """Have the model read, while nobody waits for it, what all prompts begin with."""
+        self.model.prepare([self._template.instructions, Message("user", "?")])
 
     @property
     def name(self) -> str:

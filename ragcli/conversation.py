@@ -15,7 +15,7 @@ from importlib.resources import files
 from ragcli.answering import Answer, Turn
 from ragcli.generation.base import Generator, Message
 from ragcli.generation.expected import identifiers
-from ragcli.prompting import REFUSALS, Template, is_refusal, without_markers
+from ragcli.prompting import Template, is_refusal, without_markers
 from ragcli.words import content_words, is_single_cjk, latin_share
 
 SHORT = 3
@@ -92,12 +92,11 @@ def _ask(model: Generator, template: Template | None, question: str, history: Se
     The system message is that of answers, so that the engine has read it already.
     """
     template = template or Template.shipped("answer")
-    system = template.system.replace("{refusal}", REFUSALS[0]).replace("{refusal_chinese}", REFUSALS[1])
     wanted = files("ragcli").joinpath("prompts/rewrite.txt").read_text("utf-8").strip().replace("{question}", question)
     turns = list(history)
     while True:
         said = [m for asked, answer in turns for m in (Message("user", asked), Message("assistant", answer))]
-        messages = (Message("system", system), *said, Message("user", wanted))
+        messages = (template.instructions, *said, Message("user", wanted))
         if model.count_tokens(messages) + REWRITE_TOKENS <= model.context_size:
             break
         if not turns:

@@ -46,6 +46,12 @@ class Template:
     system: str
     user: str
 
+    @property
+    def instructions(self) -> Message:
+        """The system message, which all prompts begin with."""
+        filled = _fill(self.system, {"refusal": REFUSALS[0], "refusal_chinese": REFUSALS[1]})
+        return Message("system", filled)
+
     @staticmethod
     def shipped(name: str) -> Template:
         """Return a template that comes with ragcli."""
@@ -117,7 +123,7 @@ def build_prompt(
     """
     template = template or Template.shipped("answer")
     question = question.strip()
-    system = Message("system", _fill(template.system, {"refusal": REFUSALS[0], "refusal_chinese": REFUSALS[1]}))
+    system = template.instructions
     turns: tuple[tuple[str, str], ...] = ()
 
     def messages(hits: Sequence[Hit]) -> tuple[Message, ...]:

@@ -132,11 +132,8 @@ def asker(settings: Settings, request: Request, *, thresholds: bool = True) -> I
         for notice in served.notices:
             console.say(notice, "yellow")
         template = parts.template(settings)
-        index, embedder = stack.enter_context(opened(settings, process))
         writer: Writer
-        if served.model is None:
-            writer = ExtractiveWriter(index, embedder, settings.abstain_below if thresholds else 0.0)
-        else:
+        if served.model is not None:
             writer = ModelWriter(
                 served.model,
                 template,
@@ -146,6 +143,10 @@ def asker(settings: Settings, request: Request, *, thresholds: bool = True) -> I
                 nothing_below=settings.nothing_below if thresholds else 0.0,
                 adapter=served.adapter,
             )
+            writer.prepare()
+        index, embedder = stack.enter_context(opened(settings, process))
+        if served.model is None:
+            writer = ExtractiveWriter(index, embedder, settings.abstain_below if thresholds else 0.0)
         support_below = settings.support_below if thresholds and served.model is not None else 0.0
         yield Asker(index, embedder, writer, served.model, served.reranker, served.judge, request, support_below)
 

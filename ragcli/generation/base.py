@@ -47,6 +47,9 @@ class Generator(Protocol):
     device: str
     warning: str
 
+    def prepare(self, messages: Sequence[Message]) -> None:
+        """Begin to read what prompts of `messages` start with, while nobody waits for it. Returns at once."""
+
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Return how many tokens the prompt made of `messages` has."""
 

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ragcli.errors import ModelError
 from ragcli.generation.base import Message
 from ragcli.generation.gguf import GgufInfo
 from ragcli.generation.template import Piece
@@ -41,7 +40,7 @@ class PromptCounter:
     def _read(self, info: GgufInfo) -> None:
         from ragcli.generation.vocabulary import Vocabulary
 
-        with contextlib.suppress(ModelError, OSError):  # then the child counts
+        with contextlib.suppress(Exception):  # of a file that is damaged, whatever it is: then the child counts
             self._vocabulary = Vocabulary.read(info)
 
     @property
@@ -85,7 +84,10 @@ def _request(info: GgufInfo) -> dict[str, Any] | None:
     ids = [info.metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos")]
     if not all(isinstance(i, int) and 0 <= i < info.vocabulary_size for i in ids):
         return None
-    bos, eos = _token_texts(info, [int(i) for i in ids if i is not None])
+    try:
+        bos, eos = _token_texts(info, [int(i) for i in ids if i is not None])
+    except (OSError, struct.error):  # the file has changed since
+        return None
     return {"chat_template": info.chat_template, "bos": bos, "eos": eos, "roles": _sequences()}
 
 

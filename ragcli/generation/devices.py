@@ -10,12 +10,10 @@ _KINDS = {0: "cpu", 1: "gpu", 2: "gpu", 3: "accelerator"}  # ggml-backend.h: ggm
 
 def offloads() -> bool:
     """Return whether this build of llama.cpp finds a device that layers can be put on."""
-    from llama_cpp import llama_supports_gpu_offload
-
-    from ragcli.generation.llama import begin
+    from ragcli.generation.llama import begin, c
 
     begin()
-    return bool(llama_supports_gpu_offload())
+    return bool(c.llama_supports_gpu_offload())
 
 
 def devices() -> list[dict[str, str]]:

@@ -122,6 +122,9 @@ class EndpointGenerator:
             raise KeyboardInterrupt
         self._choose(names)
 
+    def prepare(self, messages: Sequence[Message]) -> None:
+        """Do nothing: no text leaves before it is asked for."""
+
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Return about how many tokens the prompt has, rather too many than too few: the tokenizer is not known."""
         return _PER_PROMPT + sum(_PER_MESSAGE + estimate(message.content) for message in messages)

@@ -42,6 +42,8 @@ class LlamaGenerator:
     """
 
     kind = "llama.cpp"
+    notice = ""
+    """No text leaves this machine."""
 
     def __init__(
         self,

@@ -16,10 +16,11 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import llama_cpp as c
-
+from ragcli.generation.bindings import bindings
 from ragcli.generation.gguf import BATCH
 from ragcli.generation.template import Piece
+
+c = bindings()
 
 _LOG_ERROR = 4  # ggml.h: ggml_log_level
 _TOP_K, _TOP_P, _MIN_P = 40, 0.95, 0.05

@@ -259,14 +259,14 @@ class LlamaProcess:
         """
         _check_purpose(info, purpose)
         check_memory(info, context_size, device)
-        layers = info.metadata.get(f"{info.architecture}.block_count", 0)
+        layers = info.metadata.get(f"{info.architecture}.block_count")
         load = {
             "do": "load",
             "path": str(info.path.absolute()),
             "purpose": purpose,
             "context_size": context_size,
             "device": device,
-            "layers": layers,
+            "layers": layers if isinstance(layers, int) else 0,
             "threads": self._threads,
             "adapter": None if adapter is None else {"path": str(adapter[0].absolute()), "scale": adapter[1]},
             "tokenizer": info.tokenizer,

@@ -160,6 +160,10 @@ class _Seat:
                 self._send({"tokens": len(writer.encode(messages).tokens)})
             case "generate", Writer() as writer:
                 writer.generate(message, self._send, self._stop.is_set)
+            case "prepare", Writer() as writer:
+                writer.prepare([Message(m["role"], m["content"]) for m in message["messages"]], self._stop.is_set)
+            case "prepare", _:  # whoever asks for more will hear that it could not be loaded
+                pass
             case (("embed" | "starts"), _Embedder() as embedder):
                 with gate.open():
                     self._send(*embedder.answer(message))

@@ -84,8 +84,10 @@ def test_ten_damaged_adapters(campaign: ModuleType, build: Build, refused: Calla
 def test_the_whole_command(
     campaign: ModuleType, build: Build, ragcli: Callable[..., Done], home: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "warranty.md").write_text("# Warranty\n\nThe warranty lasts 24 months from delivery.\n", "utf-8")
-    assert ragcli("ingest", tmp_path / "warranty.md", "--index", tmp_path / "index").code == 0
+    (tmp_path / "documents").mkdir()
+    for name, text in campaign.DOCUMENTS.items():
+        (tmp_path / "documents" / name).write_text(text, "utf-8")
+    assert ragcli("ingest", tmp_path / "documents", "--index", tmp_path / "index").code == 0
     base = build(answer=None)
     sound = campaign.sound_adapter(tmp_path / "sound.gguf")
     for seed in (0, 1, 4, 6):  # cut, a bad beginning, a bad table, other weights

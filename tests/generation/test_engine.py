@@ -87,7 +87,7 @@ def test_a_prompt_that_is_too_long_is_refused_and_the_model_goes_on(build: Build
 def test_what_was_asked_before_changes_nothing(build: Build, open_model: Open) -> None:
     """The memory of an earlier prompt is used again; with random weights any difference would change the text."""
     path = build(answer=None)
-    others = [(QUESTION[0], Message("user", "word " * n)) for n in (3, 300, 700)]
+    others = [(QUESTION[0], Message("user", "word " * n)) for n in (3, 150, 300)]
     alone = [open_model(path).generate(q, max_tokens=40) for q in (QUESTION, *others)]
     assert len({a.text for a in alone}) == 4
     model = open_model(path)
@@ -114,7 +114,7 @@ def test_the_system_part_can_be_read_ahead(build: Build, open_model: Open) -> No
     model = open_model(path)
     model.prepare((system, Message("user", "")))
     made = model.generate((system, question), max_tokens=20)
-    assert made.prompt_tokens > made.reused_tokens > made.prompt_tokens - 20 > 512
+    assert made.prompt_tokens > made.reused_tokens > made.prompt_tokens - 30 > 512
     assert plain.reused_tokens == 0
     assert made.text == plain.text, "to the last bit"
     model.prepare([Message("user", "word " * 9000)])  # longer than the context
