@@ -103,6 +103,8 @@ def _ask(model: Generator, template: Template | None, question: str, history: Se
             return ""
         del turns[0]
     made = model.generate(messages, max_tokens=REWRITE_TOKENS, temperature=0.0, seed=0, on_text=None)
+    if made.stopped == "interrupted":
+        raise KeyboardInterrupt
     line = next((line.strip(_QUOTES) for line in made.text.splitlines() if line.strip(_QUOTES)), "")
     said_words = {word for turn in (*history, (question, "")) for text in turn for word in content_words(text)}
     written = set(content_words(line))

@@ -97,16 +97,13 @@ class _Chat:
                 if _is_interactive():
                     console.say(f"{asker.writer.name} answers. /help lists commands, Ctrl-D ends.", "dim")
                 for line in lines:
-                    if line.startswith("/"):
-                        name, _, argument = line.partition(" ")
-                        if name in ("/quit", "/exit"):
-                            break
-                        if name == "/model" and argument.strip():
-                            self.fallback.append(self.settings.model)
-                            return argument.strip()
-                        self.command(asker, name, argument.strip())
-                    else:
-                        self.answer(asker, line)
+                    name, _, argument = line.partition(" ")
+                    if name in ("/quit", "/exit"):
+                        break
+                    if name == "/model" and argument.strip():
+                        self.fallback.append(self.settings.model)
+                        return argument.strip()
+                    self.take(asker, line)
             return None
         except RagcliError as error:
             if not self.fallback:
@@ -115,6 +112,19 @@ class _Chat:
             if not _is_interactive():
                 self.failed = error.exit_code
             return self.fallback.pop()
+
+    def take(self, asker: Asker, line: str) -> None:
+        """Do what one line wants. At the keyboard, Ctrl-C ends that alone."""
+        try:
+            if line.startswith("/"):
+                name, _, argument = line.partition(" ")
+                self.command(asker, name, argument.strip())
+            else:
+                self.answer(asker, line)
+        except KeyboardInterrupt:
+            if not _is_interactive():
+                raise
+            console.say("interrupted")
 
     def answer(self, asker: Asker, question: str) -> None:
         """Answer a question, made to stand alone first where it leans on what was said."""
@@ -128,11 +138,6 @@ class _Chat:
             answer = asker.ask(
                 standalone, self.conversation.history, on_text=console.write_piece if streaming else None
             )
-        except KeyboardInterrupt:
-            if not _is_interactive():
-                raise
-            console.say("interrupted")
-            return
         except RagcliError as error:
             console.error(error.message, error.hint)
             self.failed = 0 if _is_interactive() else error.exit_code
