@@ -172,14 +172,16 @@ class LoadedModel:
         """
         tokens: list[int] = []
         for token in self._tokenize_next(text, goes_on, special=False):
-            marker = ""
-            if self._is_refused(token):
-                marker = self.piece(token).decode("utf-8", "replace") or self._text(token)
-            if marker and marker in text:  # and so it is not the token of what is unknown
-                tokens += self._tokenize_next(marker[:1], True, special=False)
-                tokens += self._plain(marker[1:], True) if marker[1:] else []
-            else:
+            if not self._is_refused(token):
                 tokens.append(token)
+                continue
+            marker = self.piece(token).decode("utf-8", "replace") or self._text(token)
+            first, rest = self._tokenize_next(marker[:1], True, special=False), marker[1:]
+            if marker.replace("▁", " ") in text.replace("▁", " "):
+                tokens += first + (self._plain(rest, True) if rest else [])
+            else:  # the token of what is unknown, and its own letters may be unknown, too
+                letters = first + self._tokenize_next(rest, True, special=False)
+                tokens += [letter for letter in letters if not self._is_refused(letter)]
         return tokens
 
     def _is_refused(self, token: int) -> bool:
