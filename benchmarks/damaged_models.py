@@ -209,7 +209,7 @@ def ask(index: Path, home: Path, name: str, damaged: Damaged, *flags: str | Path
 
 
 def campaign(
-    folder: Path, index: Path, home: Path, models: int, adapters: int, jobs: int
+    folder: Path, index: Path, home: Path, models: range, adapters: range, jobs: int
 ) -> Iterator[tuple[str, Outcome]]:
     """Give the outcome of each damaged model, and then of each damaged adapter."""
     made = [tiny_gguf.build(folder / f"model{i}.gguf", **how) for i, how in enumerate(MODELS)]  # type: ignore[arg-type]
@@ -232,8 +232,8 @@ def campaign(
         return "adapters", ask(index, home, f"adapter {seed}", damaged, "--model", base, "--adapter", path)
 
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        yield from pool.map(model, range(models))
-        yield from pool.map(adapter, range(adapters))
+        yield from pool.map(model, models)
+        yield from pool.map(adapter, adapters)
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -246,6 +246,7 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "slowest_seconds": round(max((o.seconds for o in outcomes), default=0.0), 1),
         "crashes": problems["crash"] + problems["traceback"],
         "hangs": problems["hang"],
+        "llama_cpp_died": sum("its process ended" in o.error for o in outcomes),
         "problems": dict(problems),
     }
 
@@ -254,9 +255,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", type=int, default=300, help="damaged models")
     parser.add_argument("--adapters", type=int, default=50, help="damaged adapters")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first of each")
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 2) // 2), help="commands at a time")
     parser.add_argument("--home", type=Path, help="a RAGCLI_HOME whose model store has the encoder")
     arguments = parser.parse_args()
+    models, adapters = (range(arguments.first, arguments.first + n) for n in (arguments.models, arguments.adapters))
     outcomes: dict[str, list[Outcome]] = {"models": [], "adapters": []}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -268,7 +271,7 @@ def main() -> None:
         environment = {"RAGCLI_HOME": str(home), "RAGCLI_ENCODER": ENCODER}
         index = folder / "index"
         ragcli("ingest", documents, "--index", index, environment=environment)
-        for what, outcome in campaign(folder, index, home, arguments.models, arguments.adapters, arguments.jobs):
+        for what, outcome in campaign(folder, index, home, models, adapters, arguments.jobs):
             outcomes[what].append(outcome)
             if outcome.problem:
                 print(outcome.problem, outcome, file=sys.stderr)  # noqa: T201

@@ -87,7 +87,7 @@ class Vocabulary:
     def read(cls, info: GgufInfo) -> Vocabulary | None:
         """Return the vocabulary of a model, or None where its tokens can be known from llama.cpp alone.
 
-        Takes half a second for 128,000 tokens. Raises OSError where the file cannot be read.
+        Takes up to a second for 128,000 tokens. Raises OSError where the file cannot be read.
         """
         kind = str(info.metadata.get("tokenizer.ggml.pre", ""))
         if info.tokenizer != "gpt2" or kind not in _PATTERNS or _strips(info):

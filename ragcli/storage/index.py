@@ -196,17 +196,24 @@ class Index:
 
         missing = [key for key in wanted if key not in there]
         surplus = sorted(there.difference(wanted))
-        vectors = VectorIndex(folder, changes=len(missing) + len(surplus))
+        changes = len(missing) + len(surplus)
+
+        def upsert(part: list[bytes]) -> None:
+            rows = self.catalog.vectors(part)
+            if len(rows) < len(part):
+                raise IndexDamaged(f"the catalog lacks {len(part) - len(rows)} vectors", REBUILD)
+            vectors.upsert(part, np.stack([np.frombuffer(rows[key], dtype=np.float32) for key in part]))
+
+        vectors = VectorIndex(folder, changes=max(2, changes))
         try:
             vectors.delete(surplus)
             for at in range(0, len(missing), _BATCH):
                 part = missing[at : at + _BATCH]
-                rows = self.catalog.vectors(part)
-                if len(rows) < len(part):
-                    raise IndexDamaged(f"the catalog lacks {len(part) - len(rows)} vectors", REBUILD)
-                vectors.upsert(part, np.stack([np.frombuffer(rows[key], dtype=np.float32) for key in part]))
+                upsert(part)
                 if on_progress is not None:
                     on_progress(at + len(part), len(missing))
+            if changes == 1:  # Chroma writes its graph from the second change on; else readers would write it
+                upsert(wanted[:1])
             if vectors.count() != len(wanted):
                 raise IndexDamaged(f"Chroma kept {vectors.count()} vectors of {len(wanted)}")
         finally:

@@ -34,8 +34,8 @@ _BATCH = 500  # a second's work at most, and then Ctrl-C is heard; Chroma refuse
 class VectorIndex:
     """An open folder of vectors by key. Chroma's exceptions become IndexDamaged.
 
-    `changes` opens the folder to be written, made if need be, and says how many vectors will be stored or deleted:
-    after that many, Chroma writes its graph to its files. What it has not written, every search has to build anew.
+    `changes` opens the folder to be written, made if need be, and says how many vectors will be stored or deleted, two
+    at least: after that many, Chroma writes its graph to its files. What it has not written, every reader writes.
     """
 
     def __init__(self, folder: Path, *, changes: int = 0) -> None:
@@ -58,7 +58,7 @@ class VectorIndex:
         return self._client.get_collection(COLLECTION, embedding_function=None)
 
     def _written(self, changes: int) -> Any:
-        graph: dict[str, Any] = {"sync_threshold": max(2, changes)}
+        graph: dict[str, Any] = {"sync_threshold": changes}
         if COLLECTION in [collection.name for collection in self._client.list_collections()]:
             collection = self._get()
             with warnings.catch_warnings():  # that we make the vectors ourselves is "legacy" to it

@@ -181,6 +181,24 @@ def test_a_reader_changes_no_vector_file(filled: Index, folder: Path, hashing: H
         assert index.damage() == ""
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_nor_in_a_tiny_index(folder: Path, tmp_path: Path, hashing: HashingEmbedder, count: int) -> None:
+    """Chroma writes its graph from the second change on: one vector alone, or one more or less, is a change short."""
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    texts = {docs / f"{n}.md": f"The pump number {n} lasts {n} years." for n in range(count + 1)}
+    for step, there in enumerate((count, count + 1, count)):
+        for number, (path, text) in enumerate(texts.items()):
+            path.write_text(text, "utf-8") if number < there else path.unlink(missing_ok=True)
+        with open_to_write(folder, 0, create=not step) as index:
+            ingest(index, hashing, docs)
+            index.follow(always=True)
+        for _ in range(3):
+            with closing(Index(folder)) as reader:
+                assert reader.damage() == ""
+                assert len(nearest(reader, hashing, "the pump")) == there
+
+
 def test_a_copied_index_is_whole(filled: Index, folder: Path, hashing: HashingEmbedder) -> None:
     filled.close()
     copy = folder.with_name("copy")
