@@ -7,7 +7,8 @@
 A folder of vectors is never written once it is in use. To follow the catalog, a writer makes a copy, brings that up to
 date, and then names it in the catalog, in one transaction, as the one in use. So readers never meet a folder that is
 being written, and a writer that dies leaves nothing behind but a copy that nobody looks at. Vectors that are not in
-the folder yet are `pending`, and are compared with a question one by one: searches are complete at any time.
+the folder yet are `pending`, and are compared with a question one by one: searches are complete at any time. Where
+there are few vectors in all, every one is, and Chroma, which takes longer to load than that, is left alone.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 REBUILD = "run `ragcli rebuild`"
 MANY_PENDING = 20_000
 """A run that goes on for long brings Chroma up to date when more vectors than this are pending, and than it holds."""
+FEW = 4096
+"""So many vectors are compared one by one in some 10 ms; to load Chroma takes 800."""
 _FEW_PENDING, _SMALL_SHARE = 2000, 20
 _BATCH = 500
 
@@ -50,14 +53,15 @@ class Generation:
 
 
 class Index:
-    """An open index. Chroma is loaded when `vectors` is first asked for.
+    """An open index. Chroma is loaded when `vectors` is first asked for and there are more than `few`.
 
     A reader may open it at any time. Only the holder of `storage.lock.writing` may pass `create` or change anything:
     see `open_to_write`.
     """
 
-    def __init__(self, folder: Path, *, create: bool = False) -> None:
+    def __init__(self, folder: Path, *, create: bool = False, few: int = FEW) -> None:
         self.folder = folder
+        self._few = few
         if create:
             _make(folder)
         _refuse_foreign(folder)
@@ -101,6 +105,8 @@ class Index:
             self.close_vectors()
             self._refuse_other_encoder()
             self.require_whole()
+            if self.catalog.counts()[2] <= self._few:
+                return ChunkVectors(self.catalog, None, 0)
             if generation.count:
                 opened = open_noted(self.folder_of(generation), generation.files)
                 self._open = (generation, opened)
@@ -236,7 +242,7 @@ class Index:
 
 
 class ChunkVectors:
-    """The vectors of all chunks: those in Chroma, and those that are pending. It sees what the catalog sees."""
+    """The vectors of all chunks: those in Chroma, and all others. It sees what the catalog sees."""
 
     def __init__(self, catalog: Catalog, chroma: VectorIndex | None, in_chroma: int) -> None:
         self._catalog = catalog
@@ -249,7 +255,7 @@ class ChunkVectors:
 
     def search(self, vector: Vectors, count: int) -> list[tuple[str, float]]:
         """Return the ids and cosines of the `count` nearest chunks, or of all where there are fewer, best first."""
-        cosines = self._in_folder(vector, count) | self._pending(vector)
+        cosines = self._in_folder(vector, count) | self._one_by_one(vector)
         return sorted(cosines.items(), key=lambda found: (-found[1], found[0]))[:count]
 
     def _in_folder(self, vector: Vectors, count: int) -> dict[str, float]:
@@ -264,10 +270,10 @@ class ChunkVectors:
             wanted *= 4
         return {}
 
-    def _pending(self, vector: Vectors) -> dict[str, float]:
+    def _one_by_one(self, vector: Vectors) -> dict[str, float]:
         import numpy as np
 
-        keys = self._catalog.pending_keys()
+        keys = self._catalog.vector_keys() if self._chroma is None else self._catalog.pending_keys()
         if not keys:
             return {}
         stored = self._catalog.vectors(keys)
@@ -281,9 +287,9 @@ class ChunkVectors:
 
 @contextlib.contextmanager
 def open_to_write(
-    folder: Path, wait: float, on_wait: Callable[[str], None] | None = None, *, create: bool = False
+    folder: Path, wait: float, on_wait: Callable[[str], None] | None = None, *, create: bool = False, few: int = FEW
 ) -> Iterator[Index]:
-    """Hold the writer's lock of an index, and open it. `create` makes one where there is none.
+    """Hold the writer's lock of an index, and open it. `create` makes one where there is none, `few` is `Index`'s.
 
     Waits for another writer up to `wait` seconds. Raises IndexLocked, and what `Index` raises.
     """
@@ -299,7 +305,7 @@ def open_to_write(
             raise IndexError_(
                 f"{folder} cannot be written: {error.strerror}", "give another folder with --index"
             ) from None
-        index = Index(folder, create=True)
+        index = Index(folder, create=True, few=few)
         held.callback(index.close)
         yield index
 

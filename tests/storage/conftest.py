@@ -43,7 +43,7 @@ def write_docs(docs: Path) -> Path:
 @pytest.fixture
 def filled(folder: Path, docs: Path, hashing: HashingEmbedder) -> Iterator[Index]:
     """An index of the ten files, open to be written."""
-    with open_to_write(folder, 0, create=True) as index:
+    with open_to_write(folder, 0, create=True, few=0) as index:
         ingest(index, hashing, docs)
         yield index
 
@@ -51,7 +51,7 @@ def filled(folder: Path, docs: Path, hashing: HashingEmbedder) -> Iterator[Index
 @pytest.fixture
 def made(folder: Path, docs: Path, hashing: HashingEmbedder) -> Path:
     """The folder of such an index, which nobody has open."""
-    with open_to_write(folder, 0, create=True) as index:
+    with open_to_write(folder, 0, create=True, few=0) as index:
         ingest(index, hashing, docs)
     return folder
 

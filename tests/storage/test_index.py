@@ -64,7 +64,7 @@ def test_pending_vectors_are_found_beside_those_in_chroma(
     assert report.added == 1
     assert filled.generation().number == before.number + 1  # one of hundreds is not
     assert len(filled.catalog.pending_keys()) == 1
-    reader = Index(folder)
+    reader = Index(folder, few=0)
     for question in ("microscope in the cellar", "telescope on the roof", "the valve"):
         assert set(nearest(reader, hashing, question)) == set(by_hand(reader, hashing, question))
     assert reader.vectors.count() == reader.catalog.counts()[2]
@@ -83,6 +83,23 @@ class Interrupting(HashingEmbedder):
             raise KeyboardInterrupt
         self._left -= 1
         return super().embed_documents(texts, on_done)
+
+
+def test_few_vectors_are_compared_one_by_one(filled: Index, folder: Path, hashing: HashingEmbedder) -> None:
+    """With the same outcome, and without Chroma, which takes longer to load."""
+    many = filled.catalog.counts()[2]
+    with closing(Index(folder, few=many)) as few, closing(Index(folder, few=many - 1)) as chroma:
+        for question in ("the pump", "a window in the library", "1907"):
+            assert nearest(few, hashing, question) == by_hand(few, hashing, question)
+            assert set(nearest(few, hashing, question)) == set(nearest(chroma, hashing, question))
+    script = (
+        "import sys; from pathlib import Path; from ragcli.storage.index import Index; import numpy as np;"
+        "index = Index(Path(sys.argv[1])); index.vectors.search(np.ones(64, np.float32), 3); index.close();"
+        "sys.exit('chromadb' in sys.modules)"
+    )
+    assert hashing.dimension == 64
+    done = subprocess.run([sys.executable, "-c", script, str(folder)], cwd=ROOT)
+    assert done.returncode == 0
 
 
 def test_what_is_gone_is_not_found_though_chroma_holds_it(filled: Index, docs: Path, hashing: HashingEmbedder) -> None:
@@ -139,7 +156,7 @@ def test_identical_texts_share_a_vector(folder: Path, tmp_path: Path, hashing: H
     for name in ("a/same.md", "b/same.md"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text("The same words.", "utf-8")
-    with open_to_write(folder, 0, create=True) as index:
+    with open_to_write(folder, 0, create=True, few=0) as index:
         report = ingest(index, hashing, tmp_path / "a", tmp_path / "b")
         assert (report.embedded, report.chunks, index.generation().count) == (1, 2, 1)
         assert len(nearest(index, hashing, "the same words")) == 2
@@ -156,7 +173,7 @@ def test_an_index_that_was_emptied(filled: Index, docs: Path, hashing: HashingEm
 
 
 def test_readers_never_see_a_folder_that_is_written(filled: Index, folder: Path, hashing: HashingEmbedder) -> None:
-    reader = Index(folder)
+    reader = Index(folder, few=0)
     expected = set(nearest(reader, hashing, "the pump"))
     files = {p: p.read_bytes() for p in folder.glob("vectors-1/*/*")}
     filled.write_vectors(anew=True)
@@ -173,11 +190,11 @@ def test_a_reader_changes_no_vector_file(filled: Index, folder: Path, hashing: H
     filled.close_vectors()
     before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.glob("vectors-1/*/*")}
     for _ in range(3):
-        reader = Index(folder)
+        reader = Index(folder, few=0)
         nearest(reader, hashing, "the pump")
         reader.close()
     assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.glob("vectors-1/*/*")} == before
-    with closing(Index(folder)) as index:
+    with closing(Index(folder, few=0)) as index:
         assert index.damage() == ""
 
 
@@ -190,11 +207,11 @@ def test_nor_in_a_tiny_index(folder: Path, tmp_path: Path, hashing: HashingEmbed
     for step, there in enumerate((count, count + 1, count)):
         for number, (path, text) in enumerate(texts.items()):
             path.write_text(text, "utf-8") if number < there else path.unlink(missing_ok=True)
-        with open_to_write(folder, 0, create=not step) as index:
+        with open_to_write(folder, 0, create=not step, few=0) as index:
             ingest(index, hashing, docs)
             index.follow(always=True)
         for _ in range(3):
-            with closing(Index(folder)) as reader:
+            with closing(Index(folder, few=0)) as reader:
                 assert reader.damage() == ""
                 assert len(nearest(reader, hashing, "the pump")) == there
 
@@ -203,7 +220,7 @@ def test_a_copied_index_is_whole(filled: Index, folder: Path, hashing: HashingEm
     filled.close()
     copy = folder.with_name("copy")
     shutil.copytree(folder, copy)  # other times, same bytes
-    with closing(Index(copy)) as moved, closing(Index(folder)) as original:
+    with closing(Index(copy, few=0)) as moved, closing(Index(folder, few=0)) as original:
         assert moved.damage() == ""
         assert nearest(moved, hashing, "the pump") == nearest(original, hashing, "the pump")
 
@@ -246,9 +263,9 @@ def test_another_encoder_is_refused(filled: Index, hashing: HashingEmbedder) -> 
 
 
 def test_a_reader_notes_nothing(folder: Path, hashing: HashingEmbedder) -> None:
-    with open_to_write(folder, 0, create=True):
+    with open_to_write(folder, 0, create=True, few=0):
         pass
-    reader = Index(folder)
+    reader = Index(folder, few=0)
     reader.adopt(hashing)
     assert reader.encoder == ""
     assert nearest(reader, hashing, "x") == []
@@ -256,7 +273,7 @@ def test_a_reader_notes_nothing(folder: Path, hashing: HashingEmbedder) -> None:
 
 
 def test_a_reader_does_not_mix_two_encoders(filled: Index, folder: Path, hashing: HashingEmbedder) -> None:
-    reader = Index(folder)
+    reader = Index(folder, few=0)
     reader.adopt(hashing)
     nearest(reader, hashing, "pump")
     other = HashingEmbedder("other")
@@ -273,8 +290,8 @@ def test_a_reader_does_not_mix_two_encoders(filled: Index, folder: Path, hashing
 def test_no_index_there(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(IndexMissing, match="no index in"):
-            Index(folder)
-        with pytest.raises(IndexMissing), open_to_write(folder, 0):
+            Index(folder, few=0)
+        with pytest.raises(IndexMissing), open_to_write(folder, 0, few=0):
             pass
     assert not (tmp_path / "nothing").exists()
     assert list(tmp_path.iterdir()) == []
@@ -283,7 +300,7 @@ def test_no_index_there(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     for folder in (tmp_path / "file", tmp_path / "file" / "index"):
-        with pytest.raises(IndexError_, match="cannot be made"), open_to_write(folder, 0, create=True):
+        with pytest.raises(IndexError_, match="cannot be made"), open_to_write(folder, 0, create=True, few=0):
             pass
 
 
@@ -295,7 +312,7 @@ def test_the_index_of_another_user_is_refused(filled: Index, folder: Path) -> No
     for create in (False, True):
         with pytest.raises(IndexError_, match="belongs to another user"):
             Index(folder, create=create)
-        with pytest.raises(IndexError_, match="belongs to another user"), open_to_write(folder, 0, create=create):
+        with pytest.raises(IndexError_, match="belongs to another user"), open_to_write(folder, 0, create=create, few=0):
             pass
     assert sorted(folder.rglob("*")) == before
     os.chown(folder, 0, 0)
@@ -335,7 +352,7 @@ def test_a_catalog_that_is_gone_is_not_quietly_made_anew(filled: Index, folder: 
     filled.close()
     (folder / FILE).unlink()
     with pytest.raises(IndexMissing):
-        Index(folder)
+        Index(folder, few=0)
     with pytest.raises(IndexDamaged, match="is gone"):
         Index(folder, create=True)
 
@@ -393,7 +410,7 @@ def test_files_that_may_not_grow_are_an_error_and_nothing_is_lost(
     made: Path, docs: Path, hashing: HashingEmbedder, limit: int
 ) -> None:
     """A limit on the size of files stands for a full disk: the catalog meets it first, or Chroma does."""
-    with closing(Index(made)) as index:
+    with closing(Index(made, few=0)) as index:
         before = contents(index)
     for number in range(30):
         paragraphs = (f"More {n} words about {number} things, {n * number} of them. " * 8 for n in range(20))
@@ -403,7 +420,7 @@ def test_files_that_may_not_grow_are_an_error_and_nothing_is_lost(
     assert done.stdout.startswith("IndexError_ "), done
     assert "free some disk space" in done.stdout
     assert done.stdout.count("\n") == 1
-    with open_to_write(made, 0) as index:
+    with open_to_write(made, 0, few=0) as index:
         kept = contents(index)
         assert set(before["files"]) <= set(kept["files"])
         assert all(kept["chunks"][source] == chunks for source, chunks in before["chunks"].items())

@@ -97,12 +97,12 @@ def test_a_note_of_nonsense_does_not_matter(tmp_path: Path, other: subprocess.Po
 def test_readers_never_wait(made: Path) -> None:
     with hold(made, 60) as process:
         start = time.monotonic()
-        reader = Index(made)
+        reader = Index(made, few=0)
         assert reader.catalog.counts()[0] == 10
         assert reader.vectors.count() > 0
         reader.close()
         assert time.monotonic() - start < 5
-        with pytest.raises(IndexLocked), open_to_write(made, 0):
+        with pytest.raises(IndexLocked), open_to_write(made, 0, few=0):
             pass
         process.kill()
 

@@ -34,7 +34,7 @@ VECTOR_FILES = [
 
 
 def hits(folder: Path, embedder: HashingEmbedder) -> list[list[str]]:
-    index = Index(folder)
+    index = Index(folder, few=0)
     try:
         return [[hit.chunk_id for hit in search(index, embedder, question).hits] for question in QUESTIONS]
     finally:
@@ -42,7 +42,7 @@ def hits(folder: Path, embedder: HashingEmbedder) -> list[list[str]]:
 
 
 def problems(folder: Path, *, deep: bool = False) -> dict[str, str]:
-    index = Index(folder)
+    index = Index(folder, few=0)
     try:
         return {finding.name: finding.problem for finding in check(index, deep=deep) if finding.problem}
     finally:
@@ -50,7 +50,7 @@ def problems(folder: Path, *, deep: bool = False) -> dict[str, str]:
 
 
 def rebuild(folder: Path, embedder: HashingEmbedder) -> Report:
-    with open_to_write(folder, 0) as index:
+    with open_to_write(folder, 0, few=0) as index:
         return rebuilding.rebuild(index, embedder, lambda progress: None)
 
 
@@ -146,7 +146,7 @@ def test_vectors_that_are_not_those_of_the_catalog(copied: Path, hashing: Hashin
 
 
 def test_vectors_that_chroma_lacks(copied: Path, hashing: HashingEmbedder) -> None:
-    with open_to_write(copied, 0) as index:
+    with open_to_write(copied, 0, few=0) as index:
         keys = index.catalog.vector_keys()
         chroma = VectorIndex(copied / "vectors-1", changes=2)
         chroma.delete(keys[:2])
@@ -175,7 +175,7 @@ def test_many_texts_with_one_vector_are_no_damage(folder: Path, tmp_path: Path) 
     paragraphs = "\n\n".join(f"unknown {n} " * 45 if n % 5 else f"word{n} " * 60 for n in range(3000))
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "a.txt").write_text(paragraphs, "utf-8")
-    with open_to_write(folder, 0, create=True) as index:
+    with open_to_write(folder, 0, create=True, few=0) as index:
         assert ingest(index, blind, tmp_path / "docs").chunks > 2500
     assert problems(folder) == {}
     assert problems(folder, deep=True) == {}
@@ -240,8 +240,8 @@ def test_a_catalog_with_pages_of_garbage(copied: Path, hashing: HashingEmbedder,
 
 
 def test_checking_while_somebody_writes(made: Path, docs: Path, hashing: HashingEmbedder) -> None:
-    with open_to_write(made, 0) as index:
-        reader = Index(made)
+    with open_to_write(made, 0, few=0) as index:
+        reader = Index(made, few=0)
         with reader.catalog.snapshot():
             (docs / "0-pump.md").unlink()
             (docs / "new.md").write_text("A new file.", "utf-8")
@@ -255,7 +255,7 @@ def test_checking_while_somebody_writes(made: Path, docs: Path, hashing: Hashing
 
 
 def test_rebuilding_changes_nothing_that_can_be_seen(copied: Path, hashing: HashingEmbedder) -> None:
-    index = Index(copied)
+    index = Index(copied, few=0)
     before = contents(index), hits(copied, hashing)
     report = rebuild(copied, hashing)
     assert (report.documents, report.embedded, hashing.embedded[10_000:]) == (10, 0, [])
@@ -267,7 +267,7 @@ def test_rebuilding_with_another_encoder(copied: Path, hashing: HashingEmbedder)
     other = HashingEmbedder("other", dimension=32)
     report = rebuild(copied, other)
     assert report.embedded == len(set(other.embedded)) > 40
-    index = Index(copied)
+    index = Index(copied, few=0)
     assert index.encoder == "other"
     assert index.catalog.meta()["dimension"] == "32"
     keys = index.catalog.vector_keys()
