@@ -70,6 +70,7 @@ class Citation:
             "source": self.hit.source if self.hit else None,
             "page": self.hit.page if self.hit else None,
             "chunk_id": self.hit.chunk_id if self.hit else None,
+            "link": self.hit.link if self.hit else None,
             "quote": self.quote,
             "status": self.status,
             "start": self.start,

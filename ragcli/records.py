@@ -127,6 +127,13 @@ class Hit:
     path: Path | None = None
     document: int = 0
 
+    @property
+    def link(self) -> str | None:
+        """Address of the file, at the page where it has pages; None where its place is not known."""
+        if self.path is None:
+            return None
+        return self.path.absolute().as_uri() + (f"#page={self.page}" if self.page is not None else "")
+
     def to_json(self) -> dict[str, Any]:
         """Return the contract's HIT object."""
         return {

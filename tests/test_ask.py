@@ -101,8 +101,8 @@ def test_the_answer_is_streamed_and_then_cited(ragcli: Run, documents: Path, mod
     done = ragcli("ask", "How long does the warranty last?", "--model", model)
     assert done.code == 0, done.err
     quote = "The warranty lasts 24 months from the day of delivery."
-    assert done.out == f"{tiny_gguf.ANSWER}\n\n[1] warranty.md:1  supported\n    {quote}\n"
-    assert re.search(r"tiny on cpu: \d+ prompt tokens, \d+ written", done.err)
+    assert done.out == f"{tiny_gguf.ANSWER}\n\n[1] warranty.md:3  supported\n    {quote}\n"
+    assert re.search(r"tiny on cpu: \d+ prompt tokens.*, \d+ written", done.err)
     whole = ragcli("ask", "How long does the warranty last?", "--model", model, "--no-stream")
     assert whole.out == done.out
 

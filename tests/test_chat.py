@@ -60,7 +60,7 @@ def test_a_follow_up_stands_alone_before_retrieval(ragcli: Run, documents: None,
     first, second = done.out.strip().split("\n\n")[::2]
     assert first == "The warranty lasts 24 months [1]."
     assert second == "Seals are covered for 6 months [1]."
-    assert "[1] seals.md:1  supported" in done.out
+    assert "[1] seals.md:3  supported" in done.out
     assert "are sent to 127.0.0.1" in done.err
     rewriting, answering = endpoint.asked[1:]
     assert rewriting["messages"][0] == answering["messages"][0] == endpoint.asked[0]["messages"][0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -179,7 +179,9 @@ def _show_citation(citation: Citation, *, quotes: bool) -> None:
         console.write_line(marker, ("names no passage", "red"))
         return
     hit = citation.hit
-    where = console.place(hit.source, hit.page, hit.line, hit.path)
+    if hit.line and citation.start is not None:  # where the quote begins
+        hit = replace(hit, line=hit.line + hit.text[: citation.start - hit.start].count("\n"))
+    where = console.place(hit)
     reasons = f" ({'; '.join(citation.reasons)})" if citation.reasons else ""
     console.write_line(marker, where, (f"  {citation.status}{reasons}", STATUS_STYLE[citation.status]))
     quote = " ".join(citation.quote.split())

@@ -183,7 +183,7 @@ class _Chat:
             status = cited.get(number)
             console.write_line(
                 (f"[{number}] ", "bold"),
-                console.place(hit.source, hit.page, hit.line, hit.path),
+                console.place(hit),
                 (f"  {hit.score:.3f}", "dim"),
                 (f"  {status}" if status else "  not cited", asking.STATUS_STYLE[status] if status else "dim"),
             )

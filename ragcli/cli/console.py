@@ -15,12 +15,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+
+    from ragcli.records import Hit
 
     Part = tuple[str, str]
     """A piece of a line: its text, and a style of Rich's or ""."""
@@ -147,12 +148,10 @@ def confirm(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def place(source: str, page: int | None, line: int | None, path: Path | None) -> Part:
+def place(hit: Hit) -> Part:
     """Return `manual.pdf p. 12`, clickable where the terminal can."""
-    label = source.replace("\n", " ") + (f" p. {page}" if page is not None else f":{line}" if line else "")
-    if path is None:
-        return label, ""
-    return label, f"link {path.as_uri()}" + (f"#page={page}" if page is not None else "")
+    where = f" p. {hit.page}" if hit.page is not None else f":{hit.line}" if hit.line else ""
+    return hit.source.replace("\n", " ") + where, f"link {hit.link}" if hit.link else ""
 
 
 class Bar:

@@ -115,7 +115,7 @@ def show_hit(hit: Hit, *, explain: bool) -> None:
     heading = f"  {' > '.join(hit.heading)}" if hit.heading else ""
     console.write_line(
         (f"[{hit.rank}] ", "bold"),
-        console.place(hit.source, hit.page, hit.line, hit.path),
+        console.place(hit),
         (heading, "dim"),
         (f"  {hit.score:.3f}", "dim"),
     )
