@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 class Embedder(Protocol):
     """Turns texts into vectors of length 1.
 
-    `id` names the encoder, `fingerprint` its exact weights; vectors of two fingerprints are never mixed. `floor`
-    is the cosine of texts that have nothing to do with each other.
+    `id` names the encoder, `fingerprint` its exact weights; vectors of two fingerprints are never mixed.
     """
 
     id: str
     fingerprint: str
     dimension: int
-    floor: float
+
+    @property
+    def floor(self) -> float:
+        """Cosine of texts that have nothing to do with each other."""
 
     @property
     def window(self) -> int:

@@ -22,6 +22,15 @@ _SPARE = 2
 """Tokens that a text may have more than its words have one by one."""
 
 
+_UNRELATED = (
+    "Water the beds early in the morning, before the sun stands high.",
+    "The invoice is due on the last day of May.",
+    "How many players are there in a football team?",
+    "The committee elected a new chair in March.",
+    "Copper conducts electricity better than iron does.",
+)
+
+
 class GgufEmbedder:
     """A GGUF encoder in `process`. It starts to load when it is made, and pools as its file says.
 
@@ -35,7 +44,6 @@ class GgufEmbedder:
         *,
         id: str,
         fingerprint: str,
-        floor: float = 0.0,
         languages: tuple[str, ...] = ("*",),
         query_prefix: str = "",
         passage_prefix: str = "",
@@ -44,7 +52,6 @@ class GgufEmbedder:
     ) -> None:
         self.id = id
         self.fingerprint = fingerprint
-        self.floor = floor
         self.dimension = _dimension(info)
         self._path = info.path
         self._languages = languages
@@ -52,6 +59,16 @@ class GgufEmbedder:
         self._passage_prefix = passage_prefix
         context_size = min(context_size, info.context_length or context_size)
         self._model = process.serve(info, "embed", name=id, context_size=context_size, device=device)
+
+    @cached_property
+    def floor(self) -> float:
+        """Cosine of texts that have nothing to do with each other: the mean of some such pairs, which no file tells."""
+        import numpy as np
+
+        queries = np.stack([self.embed_query(text) for text in _UNRELATED])
+        cosines = queries @ self.embed_documents(_UNRELATED).T
+        others = cosines[~np.eye(len(_UNRELATED), dtype=bool)]
+        return min(0.9, max(0.0, round(float(others.mean()), 3)))
 
     @cached_property
     def window(self) -> int:
@@ -123,7 +140,6 @@ def habits(name: str) -> dict[str, Any]:
         "query_prefix": prefixes[0],
         "passage_prefix": prefixes[1],
         "languages": ("en",) if english else ("*",),
-        "floor": 0.7 if re.search(r"(^|[-_.])e5([-_.]|$)", low) else 0.0,
     }
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tiny_parts import WIDTH, Encoder
 
 from ragcli.chunking import chunk
+from ragcli.embedding import gguf
 from ragcli.embedding.base import Embedder
 from ragcli.embedding.gguf import GgufEmbedder
 from ragcli.errors import ModelBad
@@ -132,3 +133,35 @@ def test_a_model_that_writes_is_no_encoder(tmp_path: Path, process: LlamaProcess
 def test_a_reranker_gives_no_vectors(tmp_path: Path, process: LlamaProcess) -> None:
     with pytest.raises(ModelBad, match="gives no vector"):
         open_encoder(tmp_path, process, Encoder("rank")).embed_query("pump")
+
+
+def test_the_floor_is_measured(tmp_path: Path, process: LlamaProcess) -> None:
+    """It is the mean cosine of questions and passages on different things, with the prefixes of each."""
+    embedder = open_encoder(tmp_path, process, Encoder("mean"), query_prefix="who ", passage_prefix="the ")
+    texts = gguf._UNRELATED
+    passages = embedder.embed_documents(texts)
+    cosines = [
+        float(embedder.embed_query(question) @ passages[j])
+        for i, question in enumerate(texts)
+        for j in range(len(texts))
+        if i != j
+    ]
+    assert embedder.floor == pytest.approx(min(0.9, max(0.0, sum(cosines) / len(cosines))), abs=1e-3)
+    assert 0.0 <= embedder.floor <= 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "prefixes", "languages"),
+    [
+        ("multilingual-e5-large-Q8_0", ("query: ", "passage: "), ("*",)),
+        ("nomic-embed-text-v1.5.Q4_K_M", ("search_query: ", "search_document: "), ("*",)),
+        ("bge-m3-F16", ("", ""), ("*",)),
+        ("bge-small-en-v1.5-q8_0", ("Represent this sentence for searching relevant passages: ", ""), ("en",)),
+        ("all-MiniLM-L6-v2-F16", ("", ""), ("en",)),
+        ("paraphrase-multilingual-MiniLM-L12-v2", ("", ""), ("*",)),
+    ],
+)
+def test_what_families_are_used_to(name: str, prefixes: tuple[str, str], languages: tuple[str, ...]) -> None:
+    found = gguf.habits(name)
+    assert (found["query_prefix"], found["passage_prefix"]) == prefixes
+    assert found["languages"] == languages
