@@ -112,6 +112,7 @@ def _ask(model: Generator, template: Template | None, question: str, history: Se
         made.stopped == "end"
         and 0 < len(line) <= MAX_STANDALONE
         and not is_refusal(line)
+        and without_markers(line) == line  # else it is an answer
         and bool(written & said_words)
         and identifiers(question) <= identifiers(line)
         and (latin_share(line) >= 0.5) == (latin_share(question) >= 0.5)

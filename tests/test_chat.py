@@ -71,7 +71,15 @@ def test_a_follow_up_stands_alone_before_retrieval(ragcli: Run, documents: None,
 
 @pytest.mark.parametrize(
     "written",
-    ["", "The documents do not answer this.", "x" * 500, "How about the moon?", "它的保修期是多久？", "P-40\n" * 3],
+    [
+        "",
+        "The documents do not answer this.",
+        "x" * 500,
+        "How about the moon?",
+        "它的保修期是多久？",
+        "The P-40 holds oil [1].",
+        "P-40\n" * 3,
+    ],
 )
 def test_what_the_model_makes_of_it_has_to_be_plausible(
     ragcli: Run, documents: None, endpoint: LocalEndpoint, written: str
