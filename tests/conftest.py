@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,10 @@ from ragcli.models.store import ModelStore
 from ragcli.storage.index import Index
 
 ENCODER = "all-minilm-l6-v2"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell has it so for what it runs in the background, and child processes would not hear Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

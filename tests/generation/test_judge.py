@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 from generation.local_endpoint import LocalEndpoint, Messages, Turn, serve
 
-from ragcli.errors import ModelFailed
 from ragcli.generation.endpoint import EndpointGenerator
 from ragcli.generation.judge import Judge, prompt, verdict
 
@@ -45,10 +44,14 @@ def test_a_passage_that_is_too_long_is_not_sent(server: LocalEndpoint) -> None:
     assert server.requests == []
 
 
-def test_a_judge_that_fails_says_so(server: LocalEndpoint) -> None:
+def test_a_judge_that_fails_says_so_and_judges_nothing_more(server: LocalEndpoint) -> None:
     server.script = [Turn(status=400, body=b"")]
-    with pytest.raises(ModelFailed):
-        Judge(EndpointGenerator(server.url))("A sentence.", PASSAGE)
+    judge = Judge(EndpointGenerator(server.url))
+    assert judge("A sentence.", PASSAGE) is None
+    assert "weak citations are not judged" in judge.warning and "127.0.0.1" in judge.warning
+    asked = len(server.asked)
+    assert judge("Another sentence.", PASSAGE) is None
+    assert len(server.asked) == asked
 
 
 @pytest.mark.parametrize(
