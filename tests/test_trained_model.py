@@ -1,7 +1,7 @@
 """A whole `ragcli ask` through real llama.cpp with the small trained model: known answers, cited and checked.
 
-tests/data/README.md tells how the model was made. It knows these questions by heart; the number in a marker it has to
-take from the prompt, because the passages stand in another order for each.
+tests/data/README.md tells how the model was made. It knows some answers by heart, with their passages' numbers; the
+citations are found and checked by the command, as with any model.
 """
 
 from __future__ import annotations
@@ -22,14 +22,18 @@ KNOWN = [
     (
         "How many events does the event log of the VC-8 keep?",
         "The log keeps the last 500 events",
-        "manuals/vc-8-controller-manual.pdf",
-        4,
+        *("manuals/vc-8-controller-manual.pdf", 4),
     ),
-    ("For how many days is an RMA number valid?", "It is valid for 21 days", "policies/warranty.md", None),
+    (
+        "Flight to Dubai takes about six and a half hours. can I book premium economy?",
+        "Premium economy is allowed for flights of more than 7 hours",
+        "policies/travel-and-expenses.md",
+        None,
+    ),
     ("VC-4 水源前应该安装多少目的过滤器？", "水源前应安装 120 目过滤器", "产品手册/VC-4阀门控制器使用说明.pdf", 2),
-    ("公司婚假有几天？", "婚假 13 天，须在登记之日起一年内休完", "公司制度/考勤与休假管理办法.txt", None),
+    ("后台导出的报表下载链接多久有效", "下载链接 72 小时内有效", "fenview/FenView平台使用指南.md", None),
 ]
-"""Question, answer without its marker and full stop, source, page."""
+"""Question, answer without its marker and full stop, source, page. Their passages are found first by a wide margin."""
 UNKNOWN = "Who won the football world cup in 1998?"
 
 Ask = Callable[..., Done]
@@ -99,17 +103,24 @@ def test_ten_runs_give_one_answer(ask: Ask) -> None:
     assert all(a["abstained"] and not a["citations"] for a in answers if a["id"] == "unknown")
 
 
-def test_the_marker_follows_its_passage(ask: Ask) -> None:
-    """With fewer passages, or those of one source alone, the same answer has the number that its passage has there."""
+@pytest.mark.parametrize("limit", [1, 3])
+def test_fewer_passages(ask: Ask, limit: int) -> None:
     question, answer, source, page = KNOWN[0]
-    for flags in (("-n", "2"), ("-n", "3"), ("--source", source), ("--mode", "lexical"), ("--mode", "dense")):
-        done = ask(question, "--json", *flags)
-        assert done.code == 0, (flags, done.err)
-        assert is_known(done.json, answer, source, page)
+    done = ask(question, "-n", limit, "--json")
+    assert done.code == 0, done.err
+    assert is_known(done.json, answer, source, page)
 
 
-def test_what_no_passage_answers(ask: Ask) -> None:
-    """Where the passage with the answer is left out, the model refuses, and the command abstains."""
-    done = ask(KNOWN[0][0], "--source", "policies/*", "--json")
+def test_an_answer_that_no_passage_holds_is_not_called_supported(ask: Ask) -> None:
+    """What the model knows by heart is cited all the same; the check finds that the passage does not say so."""
+    question, answer, *_ = KNOWN[0]
+    done = ask(question, "--source", "policies/*", "--json")
+    written = done.json["answer"] if done.code == 0 else json.dumps(done.json["evidence"])  # or is withheld
+    assert answer in written
+    assert {cited["status"] for cited in done.json["citations"]} <= {"unsupported"}
+
+
+def test_a_question_that_nothing_answers(ask: Ask) -> None:
+    done = ask(UNKNOWN, "--json")
     assert done.code == 3
     assert done.json["abstained"] and done.json["citations"] == []
