@@ -33,7 +33,7 @@ import gguf  # noqa: E402
 import numpy as np  # noqa: E402
 import tiny_gguf  # noqa: E402
 
-from ragcli.generation import header  # noqa: E402
+from ragcli.llama import header  # noqa: E402
 
 QUESTION = "How long does the warranty last?"
 DOCUMENTS = {

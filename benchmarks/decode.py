@@ -25,7 +25,7 @@ from common import report
 from made_up_model import write_model
 
 from ragcli.generation.base import Message
-from ragcli.generation.engine import LlamaGenerator
+from ragcli.llama.engine import LlamaGenerator
 
 CONTEXT = 2048
 PROMPT = "Answer from the passages. " * 20

@@ -26,7 +26,7 @@ from common import ROOT, index_of, ragcli, report
 from made_up_model import write_model
 
 from ragcli.generation.base import Message
-from ragcli.generation.engine import LlamaGenerator
+from ragcli.llama.engine import LlamaGenerator
 from ragcli.prompting import build_prompt
 
 CONTEXT = 4096

@@ -35,8 +35,8 @@ import llama_cpp  # noqa: E402
 import tiny_gguf  # noqa: E402
 
 from ragcli.generation.base import Message  # noqa: E402
-from ragcli.generation.llama import LlamaModel  # noqa: E402
-from ragcli.generation.template import ChatTemplate  # noqa: E402
+from ragcli.llama.model import LlamaModel  # noqa: E402
+from ragcli.llama.template import ChatTemplate  # noqa: E402
 from ragcli.prompting import build_prompt  # noqa: E402
 from ragcli.records import Hit  # noqa: E402
 

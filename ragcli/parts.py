@@ -15,11 +15,11 @@ from ragcli.settings import Settings, home, index_folder, resolve
 
 if TYPE_CHECKING:
     from ragcli.embedding.base import Reranker
-    from ragcli.embedding.gguf import GgufEmbedder
     from ragcli.embedding.onnx import OnnxEmbedder
     from ragcli.generation.base import Generator
     from ragcli.generation.judge import Judge
-    from ragcli.generation.process import LlamaProcess
+    from ragcli.llama.embedder import GgufEmbedder
+    from ragcli.llama.process import LlamaProcess
     from ragcli.models.store import ModelStore
     from ragcli.parsing.pool import ParserPool
     from ragcli.sources import Walk
@@ -59,8 +59,8 @@ def embedder(
 
 
 def _gguf_embedder(name: str, settings: Settings, process: LlamaProcess) -> GgufEmbedder:
-    from ragcli.embedding.gguf import GgufEmbedder, habits
-    from ragcli.generation.gguf import inspect
+    from ragcli.llama.embedder import GgufEmbedder, habits
+    from ragcli.llama.gguf import inspect
     from ragcli.models.catalog import ENCODERS
 
     stored = model_store().get(name)
@@ -115,7 +115,7 @@ def parser_pool(settings: Settings) -> ParserPool:
 @contextmanager
 def llama_process(settings: Settings) -> Iterator[LlamaProcess]:
     """Give the process of llama.cpp, which starts with the first model in it and ends with the body."""
-    from ragcli.generation.process import LlamaProcess
+    from ragcli.llama.process import LlamaProcess
 
     with LlamaProcess(home() / "hosts.json", seconds=settings.generate_seconds) as process:
         yield process
@@ -192,7 +192,7 @@ def reranker(settings: Settings, process: LlamaProcess) -> Iterator[Reranker | N
     if not settings.rerank:
         yield None
         return
-    from ragcli.generation.engine import LlamaReranker
+    from ragcli.llama.engine import LlamaReranker
 
     with closing(LlamaReranker(_gguf(settings.rerank), process=process)) as one:
         yield one
@@ -211,7 +211,7 @@ def _generator(
         return EndpointGenerator.from_environment(
             name, context_size=settings.context_size, seconds=settings.generate_seconds, offline=settings.offline
         )
-    from ragcli.generation.engine import LlamaGenerator
+    from ragcli.llama.engine import LlamaGenerator
 
     return LlamaGenerator(
         _gguf(name),

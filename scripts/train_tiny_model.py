@@ -40,7 +40,7 @@ import numpy as np  # noqa: E402
 import tiny_gguf  # noqa: E402
 
 from ragcli.generation.base import Message  # noqa: E402
-from ragcli.generation.template import ChatTemplate  # noqa: E402
+from ragcli.llama.template import ChatTemplate  # noqa: E402
 from ragcli.prompting import REFUSALS, build_prompt  # noqa: E402
 from ragcli.records import Hit  # noqa: E402
 from ragcli.words import latin_share  # noqa: E402
@@ -384,7 +384,7 @@ def write(model: Llama, vocabulary: Vocabulary, path: Path) -> None:
 
 def answers(path: Path, cases: Sequence[Case]) -> list[bool]:
     """Return whether llama.cpp, with the written file, answers each case as it should."""
-    from ragcli.generation.engine import LlamaGenerator
+    from ragcli.llama.engine import LlamaGenerator
 
     right = []
     with LlamaGenerator(path, context_size=CONTEXT) as generator:

@@ -22,8 +22,8 @@ WORKFLOWS = {
     *("ragcli.planning", "ragcli.indexing", "ragcli.rebuilding", "ragcli.retrieval", "ragcli.answering"),
     "ragcli.conversation",
 }
-ADAPTERS = ("embedding", "generation", "models", "parsing", "storage")
-INTERFACES = {"ragcli.embedding.base", "ragcli.generation.base"}
+ADAPTERS = ("embedding", "generation", "llama", "models", "parsing", "storage")
+INTERFACES = {"ragcli.embedding.base", "ragcli.generation.base", "ragcli.generation.interrupts"}
 HEAVY = {
     *("chromadb", "huggingface_hub", "llama_cpp", "lxml", "numpy", "onnxruntime", "opencc", "pypdf", "pypdfium2"),
     *("tokenizers", "trafilatura", "httpx", "jinja2", "Stemmer", "charset_normalizer", "tiktoken"),
@@ -91,9 +91,7 @@ def test_adapters_never_import_each_other(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(name for name in MODULES if adapter(name) or name in WORKFLOWS | PURE))
 def test_only_parts_and_commands_know_the_settings(name: str) -> None:
-    known = (
-        {"ragcli.settings"} if name == "ragcli.generation.engine" else set()
-    )  # where it remembers this host's faults
+    known = {"ragcli.settings"} if name == "ragcli.llama.engine" else set()  # where it remembers this host's faults
     assert ours(name) & {"ragcli.settings", "ragcli.parts"} <= known
     assert not any(module.startswith("ragcli.cli") for module in ours(name))
 
@@ -104,9 +102,7 @@ def test_only_the_command_line_draws(name: str) -> None:
     assert name == "ragcli.__main__" or not any(module.startswith("ragcli.cli") for module in ours(name))
 
 
-@pytest.mark.parametrize(
-    "name", sorted(set(MODULES) - {"ragcli.generation.llama"})
-)  # it is the child's, who lives for it
+@pytest.mark.parametrize("name", sorted(MODULES))
 def test_heavy_libraries_are_loaded_when_they_are_used(name: str) -> None:
     assert not {module.split(".")[0] for module, loaded in imports(name) if loaded} & HEAVY
 

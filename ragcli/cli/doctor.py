@@ -65,7 +65,7 @@ def _package(name: str) -> Check:
 
 def _llama() -> Iterator[Check]:
     from ragcli import parts
-    from ragcli.generation.hosts import extra_buffers_work
+    from ragcli.llama.hosts import extra_buffers_work
 
     try:
         about = parts.about_llama()

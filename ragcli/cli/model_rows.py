@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ragcli.errors import ModelBad
 
 if TYPE_CHECKING:
-    from ragcli.generation.gguf import GgufInfo
+    from ragcli.llama.gguf import GgufInfo
     from ragcli.models.catalog import EncoderSpec
     from ragcli.models.files import Progress
     from ragcli.models.language import LanguageModelSpec
@@ -79,7 +79,7 @@ def of_language_model(spec: LanguageModelSpec, context_size: int, available: int
 
 def of_stored_file(model: StoredModel, context_size: int, available: int | None) -> Row:
     """Return what the manifest of a stored language model says, and what its file does. Raises ModelBad."""
-    from ragcli.generation.gguf import inspect
+    from ragcli.llama.gguf import inspect
 
     info = inspect(model.entry)
     row = of_stored(model) | _inside(info, context_size, available)
@@ -92,7 +92,7 @@ def of_file(path: Path, context_size: int, available: int | None, progress: Prog
 
     Raises ModelMissing where there is no file, and ModelBad where it is no model.
     """
-    from ragcli.generation.gguf import inspect
+    from ragcli.llama.gguf import inspect
     from ragcli.models.files import describe
 
     info = inspect(path)
@@ -116,7 +116,7 @@ def _license(info: GgufInfo) -> str:
 
 
 def _inside(info: GgufInfo, context_size: int, available: int | None) -> Row:
-    from ragcli.generation.gguf import memory_needed
+    from ragcli.llama.gguf import memory_needed
     from ragcli.models.fitting import fits
 
     try:

@@ -31,7 +31,7 @@ def list_models(
 ) -> None:
     """List the models that are there, and those that can be fetched."""
     from ragcli import parts
-    from ragcli.generation.memory import available_memory
+    from ragcli.llama.memory import available_memory
 
     context_size, available = options.settings().context_size, available_memory()
     store = parts.model_store()
@@ -73,7 +73,7 @@ def _fitting(store: ModelStore, context_size: int, available: int | None) -> lis
 
 
 def _candidates(store: ModelStore, context_size: int) -> list[Candidate]:
-    from ragcli.generation.gguf import inspect, memory_needed
+    from ragcli.llama.gguf import inspect, memory_needed
     from ragcli.models.fitting import Candidate
 
     stored = [model for model in store.list() if model.kind == "gguf"]
@@ -124,7 +124,7 @@ def _shown_by(bar: console.Bar) -> Progress:
 
 def _pull(name: str, keep_as: str, store: ModelStore, offline: bool, progress: Progress) -> tuple[StoredModel, bool]:
     """Return the model, and whether it was fetched now."""
-    from ragcli.generation.gguf import inspect
+    from ragcli.llama.gguf import inspect
     from ragcli.models import download
 
     if name in store.encoders:
@@ -173,7 +173,7 @@ def add(
 ) -> None:
     """Put a model from this machine's disk into the store."""
     from ragcli import parts
-    from ragcli.generation.gguf import inspect
+    from ragcli.llama.gguf import inspect
 
     with console.bar(f"adding {path.name}") as bar:
         model = parts.model_store().add(path, _shown_by(bar), check=inspect)
@@ -208,7 +208,7 @@ def show(
 
 
 def _row(name: str, store: ModelStore, context_size: int) -> model_rows.Row:
-    from ragcli.generation.memory import available_memory
+    from ragcli.llama.memory import available_memory
 
     if (model := store.get(name)) is not None:
         model = store.require(name)

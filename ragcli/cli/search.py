@@ -15,7 +15,7 @@ from ragcli.errors import UsageError
 
 if TYPE_CHECKING:
     from ragcli.embedding.base import Embedder, Reranker
-    from ragcli.generation.process import LlamaProcess
+    from ragcli.llama.process import LlamaProcess
     from ragcli.records import Hit
     from ragcli.retrieval import Filters, Mode, Result
     from ragcli.settings import Settings

@@ -21,9 +21,9 @@ from typing import Any, Self, TypeVar
 from ragcli.errors import ModelFailed, UsageError
 from ragcli.generation.address import Address, key_for
 from ragcli.generation.base import Generation, Message
-from ragcli.generation.engine import _ctrl_c
 from ragcli.generation.events import Answer, BadStream, Event, Usage, read_event, read_events, read_json
 from ragcli.generation.exchange import Exchange, Failed, not_an_endpoint, one_line, read_body
+from ragcli.generation.interrupts import ctrl_c
 
 _LOOK_UP_SECONDS = 0.05
 _PATIENCE = 5
@@ -111,7 +111,7 @@ class EndpointGenerator:
         Raises ModelFailed.
         """
         deadline = time.monotonic() + self._seconds
-        with self._exchange(self._names) as exchange, _ctrl_c() as was_pressed:
+        with self._exchange(self._names) as exchange, ctrl_c() as was_pressed:
             try:
                 names = self._await(exchange, deadline, self._read_seconds, was_pressed) or []
             except Failed as failed:
@@ -151,7 +151,7 @@ class EndpointGenerator:
             "seed": seed,
         }
         answer = Answer(limit=max_tokens * _BYTES_PER_TOKEN, on_text=on_text)
-        with self._exchange(lambda exchange: self._chat(exchange, body)) as exchange, _ctrl_c() as was_pressed:
+        with self._exchange(lambda exchange: self._chat(exchange, body)) as exchange, ctrl_c() as was_pressed:
             try:
                 self._converse(exchange, answer, was_pressed)
             except KeyboardInterrupt:  # a second one, or one that on_text met

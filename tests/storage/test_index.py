@@ -312,7 +312,10 @@ def test_the_index_of_another_user_is_refused(filled: Index, folder: Path) -> No
     for create in (False, True):
         with pytest.raises(IndexError_, match="belongs to another user"):
             Index(folder, create=create)
-        with pytest.raises(IndexError_, match="belongs to another user"), open_to_write(folder, 0, create=create, few=0):
+        with (
+            pytest.raises(IndexError_, match="belongs to another user"),
+            open_to_write(folder, 0, create=create, few=0),
+        ):
             pass
     assert sorted(folder.rglob("*")) == before
     os.chown(folder, 0, 0)
