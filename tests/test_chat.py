@@ -240,6 +240,7 @@ def test_in_a_terminal(documents: None, home: Path, tmp_path: Path, endpoint: Lo
         terminal.until("> ")
         terminal.type("\x03")
         terminal.until("ends")
+        terminal.until("> ")
         terminal.type("\x03")
         assert terminal.process.wait(timeout=20) == 130
     finally:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +35,7 @@ def test_the_whole_of_a_citation() -> None:
         "source": "manual.pdf",
         "page": 4,
         "chunk_id": "c1",
+        "link": None,
         "quote": "Fit a T1.25 A fuse only.",
         "status": "supported",
         "start": 16,
@@ -41,6 +45,11 @@ def test_the_whole_of_a_citation() -> None:
     }
 
 
+def test_a_link_leads_to_the_page() -> None:
+    (citation,) = cite("Fit a T1.25 A fuse only [1].", [replace(FUSE, path=Path("/manuals/a b.pdf"))])
+    assert citation.to_json()["link"] == "file:///manuals/a%20b.pdf#page=4"
+
+
 def test_a_marker_that_names_no_passage() -> None:
     (citation,) = cite("Fit a fuse [7].", [FUSE])
     assert citation.to_json() == {
@@ -48,6 +57,7 @@ def test_a_marker_that_names_no_passage() -> None:
         "source": None,
         "page": None,
         "chunk_id": None,
+        "link": None,
         "quote": "",
         "status": "unsupported",
         "start": None,
