@@ -198,6 +198,8 @@ class Terminal:
         self.shown = ""
 
     def type(self, text: str) -> None:
+        """Type as late as a person would: a signal between the prompt and the wait for input is seen only after it."""
+        time.sleep(0.3)
         os.write(self.master, text.encode())
 
     def until(self, text: str, seconds: float = 60) -> str:
