@@ -195,21 +195,22 @@ class Terminal:
             preexec_fn=lambda: _take_terminal(slave),
         )
         os.close(slave)
-        self.shown = ""
+        self.shown = self.unread = ""
 
     def type(self, text: str) -> None:
         """Type as late as a person would: a signal between the prompt and the wait for input is seen only after it."""
         time.sleep(0.3)
         os.write(self.master, text.encode())
 
-    def until(self, text: str, seconds: float = 60) -> str:
-        """Read until `text` is shown; return what was shown since the last call."""
+    def until(self, text: str, seconds: float = 20) -> str:
+        """Read until `text` is shown; return what was shown since the last call, up to it."""
         end = time.monotonic() + seconds
-        read = ""
-        while text not in read:
+        while text not in self.unread:
             ready, _, _ = select.select([self.master], [], [], max(0.0, end - time.monotonic()))
-            assert ready, f"{text!r} was not shown: {self.shown + read!r}"
-            read += os.read(self.master, 4096).decode("utf-8", "replace")
+            assert ready, f"{text!r} was not shown: {self.shown + self.unread!r}"
+            self.unread += os.read(self.master, 4096).decode("utf-8", "replace")
+        at = self.unread.index(text) + len(text)
+        read, self.unread = self.unread[:at], self.unread[at:]
         self.shown += read
         return read
 
