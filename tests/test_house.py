@@ -27,11 +27,15 @@ INTERFACES = {"ragcli.embedding.base", "ragcli.generation.base", "ragcli.generat
 HEAVY = {
     *("chromadb", "huggingface_hub", "llama_cpp", "lxml", "numpy", "onnxruntime", "opencc", "pypdf", "pypdfium2"),
     *("tokenizers", "trafilatura", "httpx", "jinja2", "Stemmer", "charset_normalizer", "tiktoken"),
+    *("scipy", "matplotlib"),
 }
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted((ROOT / "ragcli").rglob("*.py"))
 }
+
+
+WORKFLOWS |= {name for name in MODULES if name.startswith("ragcli.evaluation")}
 
 
 @cache

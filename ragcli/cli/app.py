@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 
 from ragcli import __version__
 from ragcli.cli import ask, calibrate, chat, config, console, doctor, ingest, manage, models, search, show
+from ragcli.cli import eval as evaluation
 from ragcli.errors import RagcliError
 
 app = typer.Typer(
@@ -23,7 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    *(manage.init, ingest.ingest, search.search, ask.ask, chat.chat, calibrate.calibrate),
+    *(manage.init, ingest.ingest, search.search, ask.ask, chat.chat, evaluation.eval, calibrate.calibrate),
     *(show.sources, show.show, show.status),
     *(manage.check, manage.rebuild, doctor.doctor),
 ):

@@ -1,0 +1,330 @@
+"""`ragcli eval`: how good retrieval and answers are, where they fail, and whether that is better than before."""
+
+from __future__ import annotations
+
+import hashlib
+import json as json_module
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ragcli import __version__
+from ragcli.cli import asking, console, options
+from ragcli.cli.search import how
+from ragcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from ragcli.evaluation.cases import CaseFile
+    from ragcli.evaluation.compare import Agreement, Breach, Comparison
+    from ragcli.evaluation.records import Case, Row
+    from ragcli.evaluation.runs import Run
+    from ragcli.settings import Settings
+
+_SHOWN = (
+    *("correct", "illusory", "flexible", "hit@1", "hit@5", "mrr", "ndcg@10", "gold_chars@5", "em", "f1", "key_facts"),
+    *("support", "citation_recall", "citation_precision", "copied", "abstain_precision", "abstain_recall"),
+)
+_FLIPPED = 10
+
+
+def eval(  # noqa: A001
+    cases: Annotated[
+        str, typer.Argument(metavar="CASES.jsonl", help="Cases: ragcli's own form, ragas, SQuAD, CMRC, BEIR, RGB.")
+    ],
+    check: Annotated[bool, typer.Option("--check", help="Only check the cases.")] = False,
+    retrieval_only: Annotated[bool, typer.Option("--retrieval-only", help="Search, and ask nothing.")] = False,
+    answers: Annotated[
+        Path | None, typer.Option("--answers", metavar="FILE", help="Score these recorded answers instead of asking.")
+    ] = None,
+    limit: asking.Limit = 5,
+    collection: options.Collections = None,
+    mode: options.SearchMode = "hybrid",
+    source: options.Sources = None,
+    min_score: options.MinScore = 0.0,
+    rerank: options.Rerank = "",
+    model: asking.Model = "",
+    adapter: asking.Adapter = None,
+    adapter_scale: asking.AdapterScale = 1.0,
+    device: asking.Device = None,
+    temperature: asking.Temperature = None,
+    max_tokens: asking.MaxTokens = None,
+    prompt: asking.Prompt = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="RUN.json", help="Write the run here.")] = None,
+    rows: Annotated[
+        Path | None, typer.Option("--rows", metavar="ROWS.jsonl", help="Write each row here as it is scored.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE.html", help="Write a report to look at.")
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", metavar="RUN.json", help="Compare with this run, pair by pair.")
+    ] = None,
+    max_drop: Annotated[
+        list[str] | None,
+        typer.Option("--max-drop", metavar="METRIC=X", help="Fail where a metric may have dropped by more."),
+    ] = None,
+    fail_under: Annotated[
+        list[str] | None,
+        typer.Option("--fail-under", metavar="METRIC=X", help="Fail where a metric may be lower."),
+    ] = None,
+    human_labels: Annotated[
+        Path | None, typer.Option("--human-labels", metavar="FILE", help="People's labels of some rows.")
+    ] = None,
+    judge: asking.JudgeName = "",
+    first: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="Only the first N cases; 0 means all.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the rows that --rows holds.")] = False,
+    seed: asking.Seed = 0,
+    index: options.IndexDir = None,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Measure retrieval and answers on a case file: figures with intervals, causes of failure, and the stage.
+
+    Exit code 1: a gate (--fail-under, --max-drop) does not hold.
+    """
+    from ragcli.evaluation import cases as case_files
+    from ragcli.evaluation import compare, running, runs
+
+    settings = asking.settings_of(
+        index,
+        model=model,
+        device=device,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        rerank=rerank,
+        judge=judge,
+        prompt=prompt,
+    )
+    gates = (_limits(fail_under, "--fail-under"), _limits(max_drop, "--max-drop"))
+    if resume and rows is None:
+        raise UsageError("--resume goes on with a file of rows", "name it: --rows ROWS.jsonl")
+    if retrieval_only and answers is not None:
+        raise UsageError("give --retrieval-only or --answers, not both")
+    file = case_files.read_cases("-" if cases == "-" else Path(cases))
+    chosen = file.cases[: first or None]
+    before = None if baseline is None else runs.read_run(baseline)
+    labels = None if human_labels is None else compare.read_labels(human_labels)
+    for warning in file.warnings:
+        console.warn(warning)
+    if check:
+        _say_checked(file, json=json)
+        return
+    with ExitStack() as stack:
+        how_, filters = how(mode, collection, source, min_score)
+        request = asking.Request(limit, how_, filters, seed, adapter, adapter_scale)
+        made: dict[str, str | None] = {
+            "cases": hashlib.sha256(json_module.dumps([file.sha256, first]).encode()).hexdigest(),
+            "version": __version__,
+        }
+        if answers is not None:
+            from ragcli.evaluation.responses import read_responses
+
+            recorded = read_responses(answers, {case.id for case in chosen})
+            for warning in recorded.warnings:
+                console.warn(warning)
+            made["model"] = f"recorded answers {recorded.sha256[:16]}"
+
+            def scored(done: Mapping[str, Row]) -> Iterator[Row]:
+                return running.score_all([case for case in chosen if case.id not in done], recorded.responses)
+        else:
+            asker = stack.enter_context(asking.asker(settings, request))
+            corpus = running.IndexCorpus(asker.index, asker.embedder, how_, filters)
+            made |= {"corpus": corpus.fingerprint(), "settings": _settings_fingerprint(settings, request)}
+            _warn_gold(chosen, corpus, strict=file.form == "ragcli", name=cases)
+            if retrieval_only:
+                made["model"] = "retrieval only"
+
+                def scored(done: Mapping[str, Row]) -> Iterator[Row]:
+                    return running.search_all(chosen, corpus, max(limit, 10), done)
+            else:
+                told = asker.writer.to_json()
+                made |= {"model": _model_fingerprint(asker, settings), "prompt": told.get("prompt", {}).get("sha256")}
+                made["adapter"] = None if adapter is None else _file_fingerprint(adapter)
+
+                def scored(done: Mapping[str, Row]) -> Iterator[Row]:
+                    return running.ask_all(chosen, asker.ask, corpus, done)
+
+        path = rows or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "rows.jsonl"
+        log = stack.enter_context(runs.RowLog(path, made, chosen, resume))
+        bar = stack.enter_context(console.bar("evaluating", "questions"))
+        done = dict(log.rows)
+        for row in scored(dict(done)):
+            log.append(row)
+            done[row.case.id] = row
+            bar.update(len(done), len(chosen))
+    ordered = [done[case.id] for case in chosen if case.id in done]
+    run = runs.summarize(ordered, made, seed=seed)
+    if retrieval_only:
+        run = runs.retrieval_part(run)
+    comparison = None if before is None else compare.compare(run, before, seed=seed)
+    agreement = None if labels is None else compare.agreement(ordered, labels)
+    more: dict[str, Any] = {}
+    if comparison is not None:
+        more["compare"] = comparison.to_json()
+    if agreement is not None:
+        more["human"] = agreement.to_json()
+    breaches = compare.gate(run, comparison, *gates)
+    if gates[0] or gates[1]:
+        more["breaches"] = [
+            {"metric": b.metric, "bound": b.bound, "limit": b.limit, "questions": list(b.questions)} for b in breaches
+        ]
+    if out is not None:
+        runs.write_run(out, run, **more)
+    if report is not None:
+        _write_report(report, {**run.to_json(), **more}, ordered, baseline)
+    if json:
+        console.write_json({**run.to_json(), **more})
+    else:
+        _show(run, comparison, agreement, breaches, report)
+    if breaches:
+        raise typer.Exit(1)
+
+
+def _limits(given: list[str] | None, option: str) -> dict[str, float]:
+    limits = {}
+    for text in given or ():
+        name, _, value = text.partition("=")
+        try:
+            limits[name.strip()] = float(value)
+        except ValueError:
+            raise UsageError(f"{option} {text}: expected METRIC=NUMBER", f"for example {option} hit@5=0.9") from None
+    return limits
+
+
+def _say_checked(file: CaseFile, *, json: bool) -> None:
+    families: dict[str, int] = {}
+    for case in file.cases:
+        families[case.family or "-"] = families.get(case.family or "-", 0) + 1
+    answerable = sum(case.answerable for case in file.cases)
+    if json:
+        console.write_json(
+            {
+                "cases": len(file.cases),
+                "answerable": answerable,
+                "form": file.form,
+                "families": families,
+                "sha256": file.sha256,
+                "warnings": list(file.warnings),
+            }
+        )
+        return
+    console.write(f"{len(file.cases)} cases ({file.form}), {answerable} of them answerable: fine")
+    console.write(", ".join(f"{name} {count}" for name, count in sorted(families.items())))
+
+
+def _warn_gold(cases: tuple[Case, ...], corpus: Any, *, strict: bool, name: str) -> None:
+    """Warn of gold that changed since, and refuse a file whose gold names no source of this index at all."""
+    from ragcli.evaluation.retrieval_metrics import same_source
+    from ragcli.evaluation.running import stale
+
+    named = {gold.source for case in cases for gold in case.gold if gold.source}
+    strange = sorted(one for one in named if not any(same_source(there, one) for there in corpus.sources))
+    if strange and strict and len(strange) == len(named):
+        raise UsageError(
+            f"{name}: the gold of no case is in this index; {strange[0]} for one is not",
+            "ingest the documents that the cases are about, or name their index with --index",
+        )
+    if strange:
+        console.warn(f"{len(strange)} sources of the gold are not in the index: {', '.join(strange[:3])}")
+    changed = stale(cases, corpus)
+    if changed:
+        console.warn(f"the gold of {len(changed)} cases is in its source no more: {', '.join(changed[:5])}")
+
+
+def _settings_fingerprint(settings: Settings, request: asking.Request) -> str:
+    """Return a digest of what decides answers beside corpus, prompt and model."""
+    names = ("context_size", "max_tokens", "temperature", "abstain_below", "nothing_below", "support_below", "rerank")
+    values = {name: getattr(settings, name) for name in names}
+    made = [values, request.limit, request.mode, request.filters.collections, request.filters.sources]
+    return hashlib.sha256(
+        json_module.dumps([*made, request.filters.min_score, request.seed, request.adapter_scale]).encode()
+    ).hexdigest()
+
+
+def _model_fingerprint(asker: asking.Asker, settings: Settings) -> str:
+    path = Path(settings.model).expanduser()
+    if asker.model is not None and path.is_file():
+        return f"{asker.writer.name} {_file_fingerprint(path)}"
+    return asker.writer.name
+
+
+def _file_fingerprint(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+
+
+def _write_report(path: Path, run: dict[str, Any], rows: list[Row], baseline: Path | None) -> None:
+    """Write the report in one step, for its owner alone."""
+    from ragcli.evaluation.report import render
+    from ragcli.evaluation.runs import row_to_json
+
+    told = [
+        row_to_json(row)
+        | {
+            "lang": row.case.lang,
+            "family": row.case.family,
+            "answerable": row.case.answerable,
+            "answers": list(row.case.answers),
+        }
+        for row in rows
+    ]
+    before = None if baseline is None else json_module.loads(baseline.read_bytes())
+    text = render(run, told, before)
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.absolute().parent, delete=False, encoding="utf-8") as stream:
+            stream.write(text)
+        os.replace(stream.name, path)  # noqa: PTH105
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}", "name another file for --report") from None
+
+
+def _show(
+    run: Run, comparison: Comparison | None, agreement: Agreement | None, breaches: list[Breach], report: Path | None
+) -> None:
+    """Print a summary."""
+    told = run.to_json()
+    outcomes = ", ".join(f"{count} {name}" for name, count in told["outcomes"].items())
+    console.write(f"{len(run.questions)} questions" + (f": {outcomes}" if outcomes else ", retrieval alone"))
+    for name in [*(n for n in _SHOWN if n in run.metrics), *(["latency_ms"] if "latency_ms" in run.metrics else [])]:
+        figure = run.metrics[name]
+        if figure.value is None:
+            continue
+        digits = 0 if name == "latency_ms" else 3
+        interval = "" if figure.low is None else f"  {figure.low:.{digits}f} to {figure.high:.{digits}f}"
+        change = comparison.metrics.get(name) if comparison is not None else None
+        drift = "" if change is None else f"   {change.value:+.{digits}f} (p {change.p:.3f})"
+        console.write(f"  {name:20} {figure.value:8.{digits}f}{interval:20}  n {figure.n}{drift}")
+    for kind, groups in run.by.items():
+        for group, metrics in groups.items():
+            one = metrics.get("correct")
+            if one is not None and one.value is not None and "correct" in run.metrics:
+                console.write(f"  {kind} {group:15} correct {one.value:.3f}  n {one.n}", "dim")
+    if told["causes"]:
+        console.write("why: " + ", ".join(f"{name} {count}" for name, count in told["causes"].items()))
+    if outcomes:
+        console.write(_stage_line(told["stage"]), "bold")
+    if comparison is not None:
+        for label, ids in (("gained", comparison.gained), ("lost", comparison.lost)):
+            if ids:
+                console.write(f"{label}: {', '.join(ids[:_FLIPPED])}" + (" ..." if len(ids) > _FLIPPED else ""))
+    if agreement is not None:
+        console.write("people's labels: " + json_module.dumps(agreement.to_json(), ensure_ascii=False))
+    for breach in breaches:
+        console.write(str(breach), "red")
+    if report is not None:
+        console.say(f"report: {report}", "dim")
+
+
+def _stage_line(stage: Mapping[str, Any]) -> str:
+    p = " / ".join(f"{one:.2f}" for one in stage["p"])
+    if stage["declared"] is not None:
+        name = ("illusory", "rigid", "flexible")[stage["declared"] - 1]
+        return f"stage {stage['declared']} ({name}); probabilities of 1 / 2 / 3: {p}"
+    lacking = "".join(f"; missing: {one}" for one in stage["missing"])
+    more = "" if stage["more_rows"] is None else f": about {stage['more_rows']} more rows would decide"
+    return f"stage undecided{more}; probabilities of 1 / 2 / 3: {p}{lacking}"
