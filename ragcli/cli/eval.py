@@ -147,7 +147,7 @@ def eval(  # noqa: A001
                 made["adapter"] = None if adapter is None else _file_fingerprint(adapter)
 
                 def scored(done: Mapping[str, Row]) -> Iterator[Row]:
-                    return running.ask_all(chosen, asker.ask, corpus, done)
+                    return running.ask_all(chosen, asker.ask, corpus, done, limit)
 
         path = rows or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "rows.jsonl"
         log = stack.enter_context(runs.RowLog(path, made, chosen, resume))

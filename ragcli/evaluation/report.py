@@ -59,7 +59,7 @@ _STAGES = (
 )
 _COMMANDS = (  # the words that a cause's name holds, and what shows it
     (("ingested",), "ragcli sources --failed"),
-    (("parsing", "candidate", "ranked"), "ragcli search {question} -n 50 --explain"),
+    (("parsing", "retrieved", "ranked"), "ragcli search {question} -n 50 --explain"),
     ((), "ragcli ask {question} --show-context --explain"),
 )
 

@@ -13,7 +13,7 @@ from ragcli.answering import Answer
 from ragcli.embedding.base import Embedder
 from ragcli.evaluation.causes import Corpus, explain
 from ragcli.evaluation.records import Case, Context, Response, Row
-from ragcli.evaluation.scoring import score, score_retrieval
+from ragcli.evaluation.scoring import KS, score, score_retrieval
 from ragcli.records import Hit
 from ragcli.retrieval import Filters, Mode, search
 from ragcli.storage.index import Index
@@ -82,9 +82,18 @@ def stale(cases: Sequence[Case], corpus: Corpus) -> list[str]:
 
 
 def ask_all(
-    cases: Sequence[Case], ask: Callable[[str], Answer], corpus: Corpus | None, done: Mapping[str, Row]
+    cases: Sequence[Case],
+    ask: Callable[[str], Answer],
+    corpus: Corpus | None,
+    done: Mapping[str, Row],
+    limit: int,
+    judge: Callable[[Row], Row] | None = None,
 ) -> Iterator[Row]:
-    """Ask every case that is not `done` yet, and give its row. Ends early where the answer was interrupted."""
+    """Ask every case that is not `done` yet, from `limit` passages, and give its row.
+
+    Raises KeyboardInterrupt where an answer was interrupted.
+    """
+    ks = tuple(k for k in KS if k <= limit) or (limit,)
     for case in cases:
         if case.id in done:
             continue
@@ -92,7 +101,8 @@ def ask_all(
         answer = ask(case.question)
         if answer.draft.interrupted:
             raise KeyboardInterrupt
-        yield explain(score(case, response_of(case, answer, _ms(start))), corpus)
+        row = explain(score(case, response_of(case, answer, _ms(start)), ks), corpus)
+        yield row if judge is None else judge(row)
 
 
 def search_all(cases: Sequence[Case], corpus: IndexCorpus, limit: int, done: Mapping[str, Row]) -> Iterator[Row]:
@@ -104,11 +114,14 @@ def search_all(cases: Sequence[Case], corpus: IndexCorpus, limit: int, done: Map
             yield score_retrieval(case, [hit.to_json() for hit in hits], _ms(start))
 
 
-def score_all(cases: Sequence[Case], responses: Mapping[str, Response]) -> Iterator[Row]:
+def score_all(
+    cases: Sequence[Case], responses: Mapping[str, Response], judge: Callable[[Row], Row] | None = None
+) -> Iterator[Row]:
     """Score recorded answers. Cases without one are left out."""
     for case in cases:
         if case.id in responses:
-            yield explain(score(case, responses[case.id]))
+            row = explain(score(case, responses[case.id]))
+            yield row if judge is None else judge(row)
 
 
 def response_of(case: Case, answer: Answer, ms: float) -> Response:
