@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,8 +22,10 @@ from ragcli.errors import UsageError
 if TYPE_CHECKING:
     from ragcli.evaluation.cases import CaseFile
     from ragcli.evaluation.compare import Agreement, Breach, Comparison
+    from ragcli.evaluation.judging import Judging
     from ragcli.evaluation.records import Case, Row
     from ragcli.evaluation.runs import Run
+    from ragcli.generation.judge import Judge
     from ragcli.settings import Settings
 
 _SHOWN = (
@@ -117,9 +120,11 @@ def eval(  # noqa: A001
     with ExitStack() as stack:
         how_, filters = how(mode, collection, source, min_score)
         request = asking.Request(limit, how_, filters, seed, adapter, adapter_scale)
+        judging: Judging | None = None
         made: dict[str, str | None] = {
             "cases": hashlib.sha256(json_module.dumps([file.sha256, first]).encode()).hexdigest(),
             "version": __version__,
+            "judge": settings.judge or None,
         }
         if answers is not None:
             from ragcli.evaluation.responses import read_responses
@@ -128,9 +133,18 @@ def eval(  # noqa: A001
             for warning in recorded.warnings:
                 console.warn(warning)
             made["model"] = f"recorded answers {recorded.sha256[:16]}"
+            if settings.judge:
+                from ragcli import parts
+
+                process = stack.enter_context(parts.llama_process(settings))
+                served = stack.enter_context(parts.language_models(_without_model(settings), process))
+                for notice in served.notices:
+                    console.say(notice, "yellow")
+                judging = _judging(served.judge)
 
             def scored(done: Mapping[str, Row]) -> Iterator[Row]:
-                return running.score_all([case for case in chosen if case.id not in done], recorded.responses)
+                left = [case for case in chosen if case.id not in done]
+                return running.score_all(left, recorded.responses, None if judging is None else judging.score)
         else:
             asker = stack.enter_context(asking.asker(settings, request))
             corpus = running.IndexCorpus(asker.index, asker.embedder, how_, filters)
@@ -145,9 +159,12 @@ def eval(  # noqa: A001
                 told = asker.writer.to_json()
                 made |= {"model": _model_fingerprint(asker, settings), "prompt": told.get("prompt", {}).get("sha256")}
                 made["adapter"] = None if adapter is None else _file_fingerprint(adapter)
+                judging = _judging(asker.judge)
 
                 def scored(done: Mapping[str, Row]) -> Iterator[Row]:
-                    return running.ask_all(chosen, asker.ask, corpus, done, limit)
+                    return running.ask_all(
+                        chosen, asker.ask, corpus, done, limit, None if judging is None else judging.score
+                    )
 
         path = rows or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "rows.jsonl"
         log = stack.enter_context(runs.RowLog(path, made, chosen, resume))
@@ -164,6 +181,12 @@ def eval(  # noqa: A001
     comparison = None if before is None else compare.compare(run, before, seed=seed)
     agreement = None if labels is None else compare.agreement(ordered, labels)
     more: dict[str, Any] = {}
+    if judging is not None:
+        from ragcli.evaluation.judging import agreement as agreed
+
+        more["judge"] = {"asked": judging.asked, "unscored": judging.unscored, "agreement": agreed(ordered)}
+        if judging.warning:
+            console.warn(judging.warning)
     if comparison is not None:
         more["compare"] = comparison.to_json()
     if agreement is not None:
@@ -181,8 +204,27 @@ def eval(  # noqa: A001
         console.write_json({**run.to_json(), **more})
     else:
         _show(run, comparison, agreement, breaches, report)
+        if judging is not None:
+            told = more["judge"]
+            kappa = told["agreement"]["kappa"]
+            console.write(
+                f"judge: {told['asked']} questions, {told['unscored']} unscored; agrees with the outcomes at kappa "
+                f"{'-' if kappa is None else format(kappa, '.2f')} over {told['agreement']['n']} rows"
+            )
     if breaches:
         raise typer.Exit(1)
+
+
+def _judging(judge: Judge | None) -> Judging | None:
+    """Return what asks the judge model about rows, or None where none was named."""
+    from ragcli.evaluation.judging import Judging
+
+    return None if judge is None else Judging(judge.generator)
+
+
+def _without_model(settings: Settings) -> Settings:
+    """Return the settings for answers that were recorded: nothing but the judge is loaded."""
+    return replace(settings, values={**settings.values, "model": "", "rerank": ""})
 
 
 def _limits(given: list[str] | None, option: str) -> dict[str, float]:
@@ -222,15 +264,18 @@ def _warn_gold(cases: tuple[Case, ...], corpus: Any, *, strict: bool, name: str)
     from ragcli.evaluation.retrieval_metrics import same_source
     from ragcli.evaluation.running import stale
 
-    named = {gold.source for case in cases for gold in case.gold if gold.source}
-    strange = sorted(one for one in named if not any(same_source(there, one) for there in corpus.sources))
-    if strange and strict and len(strange) == len(named):
+    lines = {gold.source: case.line for case in reversed(cases) for gold in case.gold if gold.source}
+    strange = sorted(
+        (one for one in lines if not any(same_source(there, one) for there in corpus.sources)), key=lines.__getitem__
+    )
+    if strange and strict and len(strange) == len(lines):
         raise UsageError(
-            f"{name}: the gold of no case is in this index; {strange[0]} for one is not",
+            f"{name}, line {lines[strange[0]]}: {strange[0]} is not in this index, nor is any other source of the gold",
             "ingest the documents that the cases are about, or name their index with --index",
         )
     if strange:
-        console.warn(f"{len(strange)} sources of the gold are not in the index: {', '.join(strange[:3])}")
+        shown = ", ".join(f"{one} (line {lines[one]})" for one in strange[:3])
+        console.warn(f"{len(strange)} sources of the gold are not in the index: {shown}")
     changed = stale(cases, corpus)
     if changed:
         console.warn(f"the gold of {len(changed)} cases is in its source no more: {', '.join(changed[:5])}")
@@ -313,7 +358,9 @@ def _show(
             if ids:
                 console.write(f"{label}: {', '.join(ids[:_FLIPPED])}" + (" ..." if len(ids) > _FLIPPED else ""))
     if agreement is not None:
-        console.write("people's labels: " + json_module.dumps(agreement.to_json(), ensure_ascii=False))
+        for name, one in agreement.to_json().items():
+            kappa = "-" if one["kappa"] is None else f"{one['kappa']:.2f}"
+            console.write(f"people's labels, {name}: kappa {kappa} over {one['n']} rows")
     for breach in breaches:
         console.write(str(breach), "red")
     if report is not None:

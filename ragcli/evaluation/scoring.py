@@ -38,14 +38,16 @@ def score(case: Case, response: Response, ks: Sequence[int] = KS) -> Row:
     if case.answerable and case.key_facts:
         metrics["key_facts"] = key_fact_recall(plain, case.key_facts)
     borne: float | None = None
+    taken = copied(plain, texts or ())
     if answered:
         if texts is not None:
             metrics["support"] = borne = support(plain, "\n".join(texts))
-            metrics["copied"] = copied(plain, texts).share
+            metrics |= {"copied": taken.share, "coverage": taken.coverage, "density": taken.density}
         metrics |= _citation_metrics(response)
-    share = copied(plain, texts or ())
+    if response.tokens is not None:
+        metrics["tokens"] = response.tokens
     supported = None if borne is None else borne >= SUPPORTED_FROM or _stands_there(case, judged.outcome, texts or [])
-    return Row(case, response, judged.outcome, row_stage(case, judged.outcome, supported, share), None, metrics)
+    return Row(case, response, judged.outcome, row_stage(case, judged.outcome, supported, taken), None, metrics)
 
 
 def _stands_there(case: Case, judged: Outcome, texts: Sequence[str]) -> bool:

@@ -61,10 +61,12 @@ class Generator(Protocol):
         temperature: float,
         seed: int,
         on_text: Callable[[str], None] | None,
+        choices: Sequence[str] = (),
     ) -> Generation:
         """Answer `messages`, giving each piece of text to `on_text` as it is written.
 
-        The pieces join to the text. Raises a ModelError.
+        The pieces join to the text. With `choices` it is one of them, where the model's engine can be held to that;
+        elsewhere they are not known, and the messages have to ask for them. Raises a ModelError.
         """
 
     def close(self) -> None:

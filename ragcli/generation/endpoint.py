@@ -137,10 +137,12 @@ class EndpointGenerator:
         temperature: float = 0.0,
         seed: int = 0,
         on_text: Callable[[str], None] | None = None,
+        choices: Sequence[str] = (),
     ) -> Generation:
         """Answer `messages`, giving each piece of text to `on_text` as it comes.
 
-        What the model only thinks is left out. Ctrl-C ends the answer, which is then returned as far as it came.
+        `choices` are not sent: there is no way to ask for them that all servers know. What the model only
+        thinks is left out. Ctrl-C ends the answer, which is then returned as far as it came.
         """
         body = {
             "messages": [{"role": m.role, "content": _writable(m.content)} for m in messages],

@@ -1,14 +1,19 @@
-"""A language model as judge of a citation: does the passage support the sentence?"""
+"""A language model that is asked for yes or no, and as judge of a citation: does the passage support the sentence?"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Literal
 
 from ragcli.errors import ModelError
 from ragcli.generation.base import Generator, Message
 from ragcli.words import latin_share
 
+Language = Literal["en", "zh"]
+
 MAX_TOKENS = 8
+CHOICES: dict[Language, tuple[str, str]] = {"en": ("Yes", "No"), "zh": ("是", "否")}
 
 _SYSTEM = {
     "en": "You check citations. You are given a passage and a sentence, each between two lines of backticks. They are"
@@ -35,34 +40,53 @@ class Judge:
     """
 
     def __init__(self, generator: Generator) -> None:
-        self._generator = generator
+        self.generator = generator
         self.warning = ""
 
     def __call__(self, sentence: str, passage: str) -> float | None:
         """Return 1 for yes, 0 for no, None where the answer is neither, the passage too long, or the model failed."""
         if self.warning:
             return None
+        messages = prompt(sentence, passage)
         try:
-            return self._ask(sentence, passage)
+            return ask(self.generator, messages, language_of(sentence)) if fits(self.generator, messages) else None
         except ModelError as error:
             self.warning = f"weak citations are not judged: {error.message}"
             return None
-
-    def _ask(self, sentence: str, passage: str) -> float | None:
-        messages = prompt(sentence, passage)
-        if self._generator.count_tokens(messages) + MAX_TOKENS > self._generator.context_size:
+        except KeyboardInterrupt:
             return None
-        made = self._generator.generate(messages, max_tokens=MAX_TOKENS, temperature=0.0, seed=0, on_text=None)
-        return None if made.stopped == "interrupted" else verdict(made.text)
 
 
 def prompt(sentence: str, passage: str) -> tuple[Message, ...]:
     """Return the question to the model. No text can close the fence that it stands in."""
-    language = "en" if latin_share(sentence) >= 0.5 else "zh"
-    longest = max(map(len, _BACKTICKS.findall(sentence + " " + passage)), default=0)
-    fence = "`" * max(3, longest + 1)
-    user = _USER[language].format(fence=fence, passage=passage, sentence=sentence)
+    language = language_of(sentence)
+    user = _USER[language].format(fence=fence_for(sentence, passage), passage=passage, sentence=sentence)
     return Message("system", _SYSTEM[language]), Message("user", user)
+
+
+def ask(generator: Generator, messages: Sequence[Message], language: Language) -> float | None:
+    """Return 1 for yes, 0 for no, None where the answer is neither. Raises a ModelError, and KeyboardInterrupt."""
+    made = generator.generate(
+        messages, max_tokens=MAX_TOKENS, temperature=0.0, seed=0, on_text=None, choices=CHOICES[language]
+    )
+    if made.stopped == "interrupted":
+        raise KeyboardInterrupt
+    return verdict(made.text)
+
+
+def fits(generator: Generator, messages: Sequence[Message]) -> bool:
+    """Return whether the model's context has room for a question and its answer. Raises a ModelError."""
+    return generator.count_tokens(messages) + MAX_TOKENS <= generator.context_size
+
+
+def language_of(text: str) -> Language:
+    """Return the language that a question about `text` is asked in."""
+    return "en" if latin_share(text) >= 0.5 else "zh"
+
+
+def fence_for(*texts: str) -> str:
+    """Return a line of backticks that none of the texts holds."""
+    return "`" * max(3, 1 + max(map(len, _BACKTICKS.findall(" ".join(texts))), default=0))
 
 
 def verdict(answer: str) -> float | None:

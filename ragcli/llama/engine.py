@@ -132,10 +132,12 @@ class LlamaGenerator:
         temperature: float = 0.0,
         seed: int = 0,
         on_text: Callable[[str], None] | None = None,
+        choices: Sequence[str] = (),
     ) -> Generation:
         """Answer `messages`, giving each piece of text to `on_text` as it is written.
 
-        Ctrl-C while the model reads or writes ends the answer, which is then returned as far as it came.
+        With `choices`, the text is one of them. Ctrl-C while the model reads or writes ends the answer,
+        which is then returned as far as it came.
         """
         request = {
             "do": "generate",
@@ -143,6 +145,7 @@ class LlamaGenerator:
             "max_tokens": max_tokens,
             "temperature": temperature,
             "seed": seed,
+            "choices": list(choices),
         }
         start = time.monotonic()
         with self._closing():

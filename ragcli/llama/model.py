@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ragcli.llama.bindings import bindings
+from ragcli.llama.choices import grammar
 from ragcli.llama.gguf import BATCH
 from ragcli.llama.template import Piece
 
@@ -341,10 +342,16 @@ class LlamaModel(LoadedModel):
             position += len(block)
             yield position
 
-    def write(self, *, temperature: float, seed: int) -> Generator[int, None, None]:
-        """Give one token after another, without end, after a prompt was read. At temperature 0, the likeliest."""
+    def write(self, *, temperature: float, seed: int, choices: Sequence[str] = ()) -> Generator[int, None, None]:
+        """Give one token after another, without end, after a prompt was read. At temperature 0, the likeliest.
+
+        With `choices`, it ends where one of them is written. Raises BadChoices, and LlamaError where none can be.
+        """
         sampler = c.llama_sampler_chain_init(c.llama_sampler_chain_default_params())
+        written = b""
         try:
+            if choices:
+                c.llama_sampler_chain_add(sampler, self._chooser(choices))
             if temperature <= 0:
                 c.llama_sampler_chain_add(sampler, c.llama_sampler_init_greedy())
             else:
@@ -357,9 +364,21 @@ class LlamaModel(LoadedModel):
             while True:
                 token = c.llama_sampler_sample(sampler, self._context, -1)
                 yield token
+                if choices and (written := written + self.piece(token)).decode("utf-8", "replace").strip() in choices:
+                    return
                 self.run([token])
         finally:
             c.llama_sampler_free(sampler)
+
+    def _chooser(self, choices: Sequence[str]) -> Any:
+        """Return a sampler that lets nothing be written but one of `choices`."""
+        rules = grammar(choices).encode()
+        for choice in choices:  # where no token is left to go on with, llama.cpp aborts
+            if b"".join(map(self.piece, self.tokenize(choice, special=False))).strip() != choice.encode():
+                raise LlamaError(f"the model has no tokens for {choice!r}")
+        if sampler := c.llama_sampler_init_grammar(self._vocabulary, rules, b"root"):
+            return sampler
+        raise LlamaError("llama.cpp refuses the choices")
 
 
 def _with_spaces_in_front(pieces: Sequence[Piece]) -> Iterator[tuple[int, str, bool]]:

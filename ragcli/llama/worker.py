@@ -16,10 +16,11 @@ hold up another:
         "template" said stays true.
     {"do": "count", "messages": [{"role", "content"}, ...]}
         -> {"tokens"}
-    {"do": "generate", "messages", "max_tokens", "temperature", "seed"}
+    {"do": "generate", "messages", "max_tokens", "temperature", "seed", "choices": [str, ...]}
         -> {"prompt_tokens", "reused"}    the prompt was read; `reused` of its tokens were still in memory
         -> {"text", "completion_tokens"}  as often as there is text; whole characters only
         -> {"done": "end" | "length" | "interrupted", "completion_tokens", "seconds"}
+        Where there are `choices`, the text is one of them, or the beginning of one that a limit cut off.
     {"do": "prepare", "messages"}
         reads what prompts of these messages begin with: all up to the end of the first content. It has no answer.
     {"do": "stop"}
@@ -52,6 +53,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragcli.child import Channel, serve
 from ragcli.generation.base import Message
+from ragcli.llama.choices import BadChoices
 from ragcli.llama.gate import gate
 from ragcli.llama.template import TemplateError
 from ragcli.llama.writing import PromptTemplate, TooLong, Writer
@@ -148,7 +150,7 @@ class _Seat:
             self._send(refusal.message)
         except TooLong as error:
             self._send({"error": str(error), "kind": "too_long", "tokens": error.tokens})
-        except (LlamaError, TemplateError) as error:
+        except (LlamaError, TemplateError, BadChoices) as error:
             self._send({"error": str(error), "kind": "failed"})
 
     def _work(self, message: dict[str, Any]) -> None:

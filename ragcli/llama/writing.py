@@ -112,7 +112,7 @@ class Writer:
     def _write(self, message: dict[str, Any], most: int, send: Send, stops: Callable[[], bool]) -> dict[str, Any]:
         count = 0
         text = _Text(lambda t: send({"text": t, "completion_tokens": count}), self._template.stop)
-        writing = self.model.write(temperature=message["temperature"], seed=message["seed"])
+        writing = self.model.write(temperature=message["temperature"], seed=message["seed"], choices=message["choices"])
         with contextlib.closing(writing):
             for token in writing:
                 if self.model.is_end(token):
@@ -125,6 +125,9 @@ class Writer:
                     break
                 if stops():
                     return {"done": "interrupted", "completion_tokens": count}
+            else:  # one of the choices is written
+                text.flush()
+                return {"done": "end", "completion_tokens": count}
         text.flush()
         return {"done": "length", "completion_tokens": count}
 

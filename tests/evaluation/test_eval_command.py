@@ -78,7 +78,7 @@ def test_a_whole_run(ragcli: Run, documents: None, cases: Path, tmp_path: Path) 
     assert done.code == 0, done.err
     assert done.out.startswith("4 questions: 3 correct, 1 refusal\n")
     assert "why: never-ingested 1" in done.out and "stage undecided" in done.out
-    assert "1 sources of the gold are not in the index: zz9.md" in done.err
+    assert "1 sources of the gold are not in the index: zz9.md (line 4)" in done.err
     rows = lines(tmp_path / "rows.jsonl")
     assert {row["id"]: (row["outcome"], row["cause"]) for row in rows.values()} == {
         "w": ("correct", None),
@@ -207,4 +207,23 @@ def test_gold_that_changed_is_flagged(ragcli: Run, documents: None, tmp_path: Pa
     done = ragcli("eval", cases)
     assert done.code == 0 and "is in its source no more: w" in done.err
     strange = write(tmp_path / "strange.jsonl", [CASES[3]])
-    assert ragcli("eval", strange).code == 2
+    refused = ragcli("eval", strange)
+    assert refused.code == 2 and "strange.jsonl, line 1: zz9.md is not in this index" in refused.err
+
+
+def test_a_judge(ragcli: Run, documents: None, cases: Path, tmp_path: Path, endpoint: LocalEndpoint) -> None:
+    endpoint.rule = lambda messages: "Yes"
+    done = ragcli("eval", cases, "--judge", endpoint.url, "--json")
+    assert done.code == 0, done.err
+    metrics = done.json["metrics"]
+    assert metrics["judge_correctness"]["value"] == 1.0 and metrics["judge_correctness"]["n"] >= 2
+    assert {"judge_faithfulness", "judge_context_precision"} <= set(metrics)
+    assert done.json["judge"]["unscored"] == 0 and done.json["judge"]["agreement"]["n"] == 3
+    endpoint.rule = lambda messages: "Perhaps"
+    answers = write(tmp_path / "answers.jsonl", [{"id": "w", "answer": "24 months"}])
+    unclear = ragcli("eval", cases, "--answers", answers, "--judge", endpoint.url, "--json")
+    assert unclear.code == 0, unclear.err
+    assert unclear.json["metrics"]["judge_correctness"]["value"] is None
+    assert unclear.json["metrics"]["judge_correctness"]["unscored"] == 1
+    shown = ragcli("eval", cases, "--judge", endpoint.url)
+    assert "unscored" in shown.out and "kappa" in shown.out
