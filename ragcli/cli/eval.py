@@ -38,7 +38,7 @@ _FLIPPED = 10
 def eval(  # noqa: A001
     cases: Annotated[
         str, typer.Argument(metavar="CASES.jsonl", help="Cases: ragcli's own form, ragas, SQuAD, CMRC, BEIR, RGB.")
-    ],
+    ] = "",
     check: Annotated[bool, typer.Option("--check", help="Only check the cases.")] = False,
     retrieval_only: Annotated[bool, typer.Option("--retrieval-only", help="Search, and ask nothing.")] = False,
     answers: Annotated[
@@ -80,6 +80,12 @@ def eval(  # noqa: A001
     ] = None,
     judge: asking.JudgeName = "",
     first: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="Only the first N cases; 0 means all.")] = 0,
+    propose: Annotated[
+        int,
+        typer.Option(
+            "--propose", metavar="N", min=0, help="Draft N cases from the index, to accept one by one into CASES.jsonl."
+        ),
+    ] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the rows that --rows holds.")] = False,
     seed: asking.Seed = 0,
     index: options.IndexDir = None,
@@ -103,6 +109,13 @@ def eval(  # noqa: A001
         judge=judge,
         prompt=prompt,
     )
+    if propose:
+        from ragcli.cli.proposing import offer
+
+        offer(settings, propose, Path(cases) if cases else None, seed=seed, json=json)
+        return
+    if not cases:
+        raise UsageError("no case file was given", "ragcli eval CASES.jsonl; `--propose 20` drafts cases")
     gates = (_limits(fail_under, "--fail-under"), _limits(max_drop, "--max-drop"))
     if resume and rows is None:
         raise UsageError("--resume goes on with a file of rows", "name it: --rows ROWS.jsonl")

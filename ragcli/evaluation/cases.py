@@ -18,6 +18,8 @@ from ragcli.evaluation.records import Case, Family, Gold
 from ragcli.words import latin_share
 
 FIELDS = ("id", "question", "answers", "answerable", "key_facts", "gold", "family", "lang")
+_NOTES = ("proposed", "left_out")
+"""What `--propose` notes in its drafts, and nobody reads."""
 _GOLD_FIELDS = ("source", "page", "quote", "start", "end")
 _FAMILIES: tuple[Family, ...] = get_args(Family)
 _NAMED = 10
@@ -77,7 +79,7 @@ def unknown_fields(name: str, unknown: dict[str, int]) -> str:
 
 def _note_unknown(row: Fields, number: int, unknown: dict[str, int]) -> None:
     gold = row.get("gold")
-    fields = [field for field in row if field not in FIELDS]
+    fields = [field for field in row if field not in (*FIELDS, *_NOTES)]
     for entry in gold if isinstance(gold, list) else []:
         fields += [f"gold.{field}" for field in entry if field not in _GOLD_FIELDS] if isinstance(entry, dict) else []
     for field in fields:

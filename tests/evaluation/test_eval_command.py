@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from generation.local_endpoint import LocalEndpoint, Turn, serve
 from shared import Done
+from terminal import Terminal
 
 Run = Callable[..., Done]
 DOCUMENTS = {
@@ -227,3 +229,41 @@ def test_a_judge(ragcli: Run, documents: None, cases: Path, tmp_path: Path, endp
     assert unclear.json["metrics"]["judge_correctness"]["unscored"] == 1
     shown = ragcli("eval", cases, "--judge", endpoint.url)
     assert "unscored" in shown.out and "kappa" in shown.out
+
+
+def test_drafts_of_cases(ragcli: Run, documents: None, tmp_path: Path, endpoint: LocalEndpoint) -> None:
+    done = ragcli("eval", "--propose", "5")
+    assert done.code == 0, done.err
+    drafts = [json.loads(line) for line in done.out.splitlines()]
+    assert 2 <= len(drafts) <= 5
+    texts = "".join(DOCUMENTS.values())
+    for draft in drafts:
+        assert draft["question"]
+        assert not draft["answerable"] or all(gold["quote"] in texts for gold in draft["gold"])
+    cases = write(tmp_path / "drafts.jsonl", drafts)
+    checked = ragcli("eval", cases, "--check", "--json")
+    assert checked.code == 0 and checked.json["warnings"] == []
+    endpoint.rule = lambda messages: "How heavy would the thing be, all in all?"
+    written = ragcli("eval", "--propose", "2", "--model", endpoint.url)
+    assert "How heavy would the thing be, all in all?" in written.out
+    assert ragcli("eval", "--propose", "5").out == done.out
+    assert ragcli("eval").code == 2
+
+
+def test_drafts_are_accepted_one_by_one(documents: None, home: Path, tmp_path: Path) -> None:
+    cases = tmp_path / "mine.jsonl"
+    cases.write_text('{"id": "old", "question": "Old?", "answers": ["x"]}', "utf-8")
+    terminal = Terminal(["eval", str(cases), "--propose", "4"], home, tmp_path)
+    try:
+        terminal.until("q to end")
+        terminal.type("y\n")
+        terminal.until("q to end")
+        terminal.type("q\n")
+        terminal.until("1 cases added")
+        assert terminal.process.wait(timeout=30) == 0
+    finally:
+        terminal.process.kill()
+        terminal.process.wait()
+        os.close(terminal.master)
+    kept = [json.loads(line) for line in cases.read_text("utf-8").splitlines()]
+    assert len(kept) == 2 and kept[0]["id"] == "old"
