@@ -1,4 +1,4 @@
-"""`ragcli eval --propose`: cases drafted from the index, for a person to accept or drop."""
+"""Cases drafted from the index by `eval`, for a person to accept or drop."""
 
 from __future__ import annotations
 
