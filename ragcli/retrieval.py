@@ -129,8 +129,11 @@ def search(
     mode: Mode = "hybrid",
     filters: Filters | None = None,
     reranker: Reranker | None = None,
+    vector: Vectors | None = None,
 ) -> Result:
     """Find up to `limit` passages for a question. One without a single letter or digit finds nothing.
+
+    `vector` is the question's, where it was embedded beforehand.
 
     Raises UsageError for an empty question and IndexDamaged where the vectors are not all there.
     """
@@ -149,9 +152,10 @@ def search(
         lexical_ids = _admitted(index, lexical_ids, admitted)
         clock.lap("lexical_ms")
         dense_ids: list[int] = []
-        vector = None
-        if weight:
-            vector = embedder.embed_query(question[:MAX_QUESTION])
+        if not weight:
+            vector = None
+        else:
+            vector = embedder.embed_query(question[:MAX_QUESTION]) if vector is None else vector
             clock.lap("embed_ms")
             dense_ids = _nearest(index, vector, admitted)
             clock.lap("dense_ms")

@@ -45,6 +45,9 @@ class HashingEmbedder:
             on_done(len(texts))
         return np.stack([self.embed_query(text) for text in texts])
 
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        return np.stack([self.embed_query(text) for text in texts])
+
     def embed_query(self, text: str) -> Vectors:
         total = np.zeros(self.dimension, dtype=np.float32)
         for word in re.findall(r"\w+", text.lower()) or [""]:

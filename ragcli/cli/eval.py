@@ -160,7 +160,7 @@ def eval(  # noqa: A001
                 return running.score_all(left, recorded.responses, None if judging is None else judging.score)
         else:
             asker = stack.enter_context(asking.asker(settings, request))
-            corpus = running.IndexCorpus(asker.index, asker.embedder, how_, filters)
+            corpus = running.IndexCorpus(asker.index, asker.embedder, how_, filters, asker.reranker)
             made |= {"corpus": corpus.fingerprint(), "settings": _settings_fingerprint(settings, request)}
             _warn_gold(chosen, corpus, strict=file.form == "ragcli", name=cases)
             if retrieval_only:

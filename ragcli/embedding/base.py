@@ -42,6 +42,9 @@ class Embedder(Protocol):
     def embed_query(self, text: str) -> Vectors:
         """Return an array of shape [dimension]. Text beyond the window is left out."""
 
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return an array of shape [len(texts), dimension], for many questions that are known beforehand."""
+
 
 class Reranker(Protocol):
     """Judges how well passages answer a question, reading both together. `name` says which model does."""

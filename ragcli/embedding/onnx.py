@@ -103,13 +103,30 @@ class OnnxEmbedder:
 
     def embed_documents(self, texts: Sequence[str], on_done: Callable[[int], None] | None = None) -> Vectors:
         """Return an array of shape [len(texts), dimension]."""
-        import numpy as np
-
         prefix = self._spec.passage_prefix
         encoded = [e.ids for e in self._tokenizer.encode_batch([prefix + _encodable(text) for text in texts])]
         session = self._bulk_session if sum(map(len, encoded)) >= BULK_TOKENS else self._session
-        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
-        order = sorted(range(len(texts)), key=lambda i: -len(encoded[i]))  # the largest batch first: memory peaks early
+        return self._in_batches(session, encoded, on_done)
+
+    def embed_query(self, text: str) -> Vectors:
+        """Return an array of shape [dimension]."""
+        vector: Vectors = self.embed_queries([text])[0]
+        return vector
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return an array of shape [len(texts), dimension]."""
+        prefix = self._spec.query_prefix
+        encoded = [e.ids for e in self._tokenizer.encode_batch([prefix + _encodable(text) for text in texts])]
+        window = self._spec.window
+        cut = [ids if len(ids) <= window else [*ids[: window - 1], ids[-1]] for ids in encoded]
+        return self._in_batches(self._session, cut, None)
+
+    def _in_batches(self, session: Any, encoded: Sequence[list[int]], on_done: Callable[[int], None] | None) -> Vectors:
+        """Encode texts of token ids, those of like length together."""
+        import numpy as np
+
+        vectors = np.empty((len(encoded), self.dimension), dtype=np.float32)
+        order = sorted(range(len(encoded)), key=lambda i: -len(encoded[i]))  # the largest first: memory peaks early
         at = 0
         while at < len(order):
             size = max(1, BATCH_TOKENS // len(encoded[order[at]]))
@@ -119,14 +136,6 @@ class OnnxEmbedder:
             if on_done is not None:
                 on_done(len(rows))
         return vectors
-
-    def embed_query(self, text: str) -> Vectors:
-        """Return an array of shape [dimension]."""
-        ids = self._tokenizer.encode(self._spec.query_prefix + _encodable(text)).ids
-        if len(ids) > self._spec.window:
-            ids = [*ids[: self._spec.window - 1], ids[-1]]
-        vector: Vectors = self._run(self._session, [ids])[0]
-        return vector
 
     def _run(self, session: Any, batch: list[list[int]]) -> Vectors:
         """Encode token ids: mean of the last hidden states over the real tokens, scaled to length 1."""

@@ -10,25 +10,30 @@ from functools import cached_property
 from typing import Any
 
 from ragcli.answering import Answer
-from ragcli.embedding.base import Embedder
+from ragcli.embedding.base import Embedder, Reranker
 from ragcli.evaluation.causes import Corpus, explain
 from ragcli.evaluation.records import Case, Context, Response, Row
 from ragcli.evaluation.scoring import KS, score, score_retrieval
 from ragcli.records import Hit
-from ragcli.retrieval import Filters, Mode, search
+from ragcli.retrieval import MAX_QUESTION, Filters, Mode, search
 from ragcli.storage.index import Index
 
 CANDIDATES = 100
+AT_ONCE = 64
+"""Questions that are embedded together where nothing is asked."""
 
 
 class IndexCorpus:
     """An index as what was ingested and what retrieval finds in it."""
 
-    def __init__(self, index: Index, embedder: Embedder, mode: Mode, filters: Filters) -> None:
+    def __init__(
+        self, index: Index, embedder: Embedder, mode: Mode, filters: Filters, reranker: Reranker | None = None
+    ) -> None:
         self._index = index
         self._embedder = embedder
         self._mode = mode
         self._filters = filters
+        self._reranker = reranker
 
     @cached_property
     def _files(self) -> dict[str, int]:
@@ -53,9 +58,27 @@ class IndexCorpus:
         """Return the hits of a question, many more than are used."""
         return [hit.to_json() for hit in self.search(question, CANDIDATES)]
 
-    def search(self, question: str, limit: int) -> Sequence[Hit]:
-        """Return the hits of a question."""
-        return search(self._index, self._embedder, question, limit=limit, mode=self._mode, filters=self._filters).hits
+    def search(self, question: str, limit: int, vector: Any = None) -> Sequence[Hit]:
+        """Return the hits of a question; `vector` is its own, where it is known."""
+        return search(
+            self._index,
+            self._embedder,
+            question,
+            limit=limit,
+            mode=self._mode,
+            filters=self._filters,
+            reranker=self._reranker,
+            vector=vector,
+        ).hits
+
+    def vectors(self, questions: Sequence[str]) -> Sequence[Any]:
+        """Return the vectors of many questions, or None for each where none is asked for: several at once are quicker.
+
+        Those that the encoder cannot read have one, too, which is not used.
+        """
+        if self._mode == "lexical":
+            return [None] * len(questions)
+        return list(self._embedder.embed_queries([question[:MAX_QUESTION] for question in questions]))
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what was ingested: every source's name and content, and what made the vectors."""
@@ -107,11 +130,16 @@ def ask_all(
 
 def search_all(cases: Sequence[Case], corpus: IndexCorpus, limit: int, done: Mapping[str, Row]) -> Iterator[Row]:
     """Search for every case that is not `done` yet, and give its row."""
-    for case in cases:
-        if case.id not in done:
+    left = [case for case in cases if case.id not in done]
+    for at in range(0, len(left), AT_ONCE):
+        part = left[at : at + AT_ONCE]
+        start = time.perf_counter()
+        vectors = corpus.vectors([case.question for case in part])
+        share = _ms(start) / len(part)
+        for case, vector in zip(part, vectors, strict=True):
             start = time.perf_counter()
-            hits = corpus.search(case.question, limit)
-            yield score_retrieval(case, [hit.to_json() for hit in hits], _ms(start))
+            hits = corpus.search(case.question, limit, vector)
+            yield score_retrieval(case, [hit.to_json() for hit in hits], round(share + _ms(start), 2))
 
 
 def score_all(

@@ -65,7 +65,7 @@ class GgufEmbedder:
         """Cosine of texts that have nothing to do with each other: the mean of some such pairs, which no file tells."""
         import numpy as np
 
-        queries = np.stack([self.embed_query(text) for text in _UNRELATED])
+        queries = self.embed_queries(_UNRELATED)
         cosines = queries @ self.embed_documents(_UNRELATED).T
         others = cosines[~np.eye(len(_UNRELATED), dtype=bool)]
         return min(0.9, max(0.0, round(float(others.mean()), 3)))
@@ -102,6 +102,10 @@ class GgufEmbedder:
         """Return an array of shape [dimension]."""
         vector: Vectors = self._embed(self._query_prefix, [text])[0]
         return vector
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return an array of shape [len(texts), dimension]."""
+        return self._embed(self._query_prefix, texts)
 
     def _embed(self, prefix: str, texts: Sequence[str]) -> Vectors:
         import numpy as np
