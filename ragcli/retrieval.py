@@ -145,7 +145,7 @@ def search(
     with index.catalog.snapshot():
         admitted = filters.documents(index.catalog)
         words = list(dict.fromkeys(content_words(question[:MAX_QUESTION]))) if mode != "dense" else []
-        weight = _dense_weight(embedder, question, mode)
+        weight = dense_weight(embedder, question, mode)
 
         by_words = lexical.score(index.catalog, words)
         lexical_ids = sorted(by_words.scores, key=lambda ident: (-by_words.scores[ident], ident))
@@ -185,7 +185,8 @@ class _Clock:
         self.last = now
 
 
-def _dense_weight(embedder: Embedder, question: str, mode: Mode) -> float:
+def dense_weight(embedder: Embedder, question: str, mode: Mode) -> float:
+    """Return what the dense leg counts for a question: 0 where the encoder cannot read it."""
     if mode == "lexical" or not any(map(str.isalnum, question)):
         return 0.0
     reads = embedder.reads(question)

@@ -15,7 +15,7 @@ from ragcli.evaluation.causes import Corpus, explain
 from ragcli.evaluation.records import Case, Context, Response, Row
 from ragcli.evaluation.scoring import KS, score, score_retrieval
 from ragcli.records import Hit
-from ragcli.retrieval import MAX_QUESTION, Filters, Mode, search
+from ragcli.retrieval import MAX_QUESTION, Filters, Mode, dense_weight, search
 from ragcli.storage.index import Index
 
 CANDIDATES = 100
@@ -72,13 +72,11 @@ class IndexCorpus:
         ).hits
 
     def vectors(self, questions: Sequence[str]) -> Sequence[Any]:
-        """Return the vectors of many questions, or None for each where none is asked for: several at once are quicker.
-
-        Those that the encoder cannot read have one, too, which is not used.
-        """
-        if self._mode == "lexical":
-            return [None] * len(questions)
-        return list(self._embedder.embed_queries([question[:MAX_QUESTION] for question in questions]))
+        """Return the vectors of many questions, which is quicker at once; None for those that need none."""
+        needed = [question for question in questions if dense_weight(self._embedder, question, self._mode)]
+        found = self._embedder.embed_queries([question[:MAX_QUESTION] for question in needed]) if needed else ()
+        vectors = dict(zip(needed, found, strict=True))
+        return [vectors.get(question) for question in questions]
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of what was ingested: every source's name and content, and what made the vectors."""

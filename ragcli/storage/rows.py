@@ -7,6 +7,7 @@ import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,13 @@ def file_of(row: Sequence[Any]) -> StoredFile:
 def chunk_of(row: Sequence[Any]) -> StoredChunk:
     """Return a row of `CHUNK_COLUMNS`."""
     ident, chunk_id, document, start, end, page, line, width, heading, context, vector = row
-    headings = tuple(json.loads(heading))
-    return StoredChunk(ident, chunk_id, document, start, end, page, line, width, headings, context, vector)
+    return StoredChunk(ident, chunk_id, document, start, end, page, line, width, _headings(heading), context, vector)
+
+
+@lru_cache(maxsize=1 << 12)
+def _headings(text: str) -> tuple[str, ...]:
+    """Return a path of headings; neighbouring chunks have the same one."""
+    return tuple(json.loads(text))
 
 
 def failure_of(row: Sequence[Any]) -> Failure:
