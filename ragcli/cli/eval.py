@@ -97,7 +97,7 @@ def eval(  # noqa: A001
     Exit code 1: a gate (--fail-under, --max-drop) does not hold.
     """
     from ragcli.evaluation import cases as case_files
-    from ragcli.evaluation import compare, running, runs
+    from ragcli.evaluation import compare, running, runs, stages
 
     settings = asking.settings_of(
         index,
@@ -188,7 +188,14 @@ def eval(  # noqa: A001
             done[row.case.id] = row
             bar.update(len(done), len(chosen))
     ordered = [done[case.id] for case in chosen if case.id in done]
-    run = runs.summarize(ordered, made, seed=seed)
+    thresholds = stages.Thresholds(
+        settings.stage_illusory,
+        settings.stage_flexible,
+        settings.stage_refused,
+        settings.stage_cases,
+        settings.stage_sure,
+    )
+    run = runs.summarize(ordered, made, thresholds, seed=seed)
     if retrieval_only:
         run = runs.retrieval_part(run)
     comparison = None if before is None else compare.compare(run, before, seed=seed)
@@ -203,7 +210,8 @@ def eval(  # noqa: A001
     if comparison is not None:
         more["compare"] = comparison.to_json()
     if agreement is not None:
-        more["human"] = agreement.to_json()
+        people = stages.declare(compare.relabelled(ordered, labels or {}), thresholds, seed=seed)
+        more["human"] = agreement.to_json() | {"declared": people.to_json()}
     breaches = compare.gate(run, comparison, *gates)
     if gates[0] or gates[1]:
         more["breaches"] = [
@@ -216,7 +224,7 @@ def eval(  # noqa: A001
     if json:
         console.write_json({**run.to_json(), **more})
     else:
-        _show(run, comparison, agreement, breaches, report)
+        _show(run, comparison, agreement, more.get("human", {}).get("declared"), breaches, report)
         if judging is not None:
             told = more["judge"]
             kappa = told["agreement"]["kappa"]
@@ -342,7 +350,12 @@ def _write_report(path: Path, run: dict[str, Any], rows: list[Row], baseline: Pa
 
 
 def _show(
-    run: Run, comparison: Comparison | None, agreement: Agreement | None, breaches: list[Breach], report: Path | None
+    run: Run,
+    comparison: Comparison | None,
+    agreement: Agreement | None,
+    people: Mapping[str, Any] | None,
+    breaches: list[Breach],
+    report: Path | None,
 ) -> None:
     """Print a summary."""
     told = run.to_json()
@@ -370,10 +383,11 @@ def _show(
         for label, ids in (("gained", comparison.gained), ("lost", comparison.lost)):
             if ids:
                 console.write(f"{label}: {', '.join(ids[:_FLIPPED])}" + (" ..." if len(ids) > _FLIPPED else ""))
-    if agreement is not None:
+    if agreement is not None and people is not None:
         for name, one in agreement.to_json().items():
             kappa = "-" if one["kappa"] is None else f"{one['kappa']:.2f}"
             console.write(f"people's labels, {name}: kappa {kappa} over {one['n']} rows")
+        console.write("by people's labels: " + _stage_line(people))
     for breach in breaches:
         console.write(str(breach), "red")
     if report is not None:
