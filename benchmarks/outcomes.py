@@ -3,7 +3,8 @@
 Cohen's kappa over all and per system, accuracy where one label has more than 80% of the rows, and the illusory share
 (incorrect over all) beside people's. Then four answers that no rule may be taken in by, over the same 75 questions: all
 passages (the evidence of questions.jsonl, the gold answer among it, once with the contexts known and once not), the
-question repeated, nothing, and "I don't know" with the right answer after it. Prints one JSON line.
+question repeated, nothing, and "I don't know" with the right answer after it. Also the stage that our outcomes declare
+for each system, beside that of people's labels. Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from typing import Any
 
 from common import data, report
 
+from ragcli.evaluation.compare import Label, relabelled
 from ragcli.evaluation.outcomes import outcome
-from ragcli.evaluation.records import Case
+from ragcli.evaluation.records import Case, Outcome, Response, Row
+from ragcli.evaluation.scoring import score
+from ragcli.evaluation.stages import declare
 
-LABELS = {"Correct Answer": "correct", "Incorrect Answer": "incorrect", "Refusal": "refusal"}
+LABELS: dict[str, Outcome] = {"Correct Answer": "correct", "Incorrect Answer": "incorrect", "Refusal": "refusal"}
 
 
 def kappa(pairs: Sequence[tuple[str, str]]) -> float:
@@ -57,17 +61,27 @@ def passages(row: dict[str, Any], evidence: dict[str, list[str]]) -> list[str]:
     return [*first, f"{row['question']} {row['gold_answer']}", *second]
 
 
+def stages_of(pairs: Sequence[tuple[Row, Label]]) -> dict[str, int | None]:
+    """Return the stage that our outcomes declare, and that people's labels do; None where undecided."""
+    ours = [row for row, _ in pairs]
+    theirs = relabelled(ours, {row.case.id: label for row, label in pairs})
+    return {"ours": declare(ours).declared, "people": declare(theirs).declared}
+
+
 def main() -> None:
     folder = data("financebench")
     start = time.perf_counter()
     systems: dict[str, list[tuple[str, str]]] = {}
     rows: dict[str, dict[str, Any]] = {}
+    scored: dict[str, list[tuple[Row, Label]]] = {}
     for path in sorted((folder / "results").glob("*.jsonl")):
         for line in path.read_text("utf-8").splitlines():
             row = json.loads(line)
             rows[row["financebench_id"]] = row
-            found = outcome(case(row), row["model_answer"]).outcome
-            systems.setdefault(path.stem, []).append((LABELS[row["label"]], found))
+            asked = case(row)
+            scored_row = score(asked, Response(asked.id, row["model_answer"]))
+            systems.setdefault(path.stem, []).append((LABELS[row["label"]], scored_row.outcome))
+            scored.setdefault(path.stem, []).append((scored_row, Label(asked.id, LABELS[row["label"]])))
     seconds = time.perf_counter() - start
     by = {name: figures(pairs) for name, pairs in systems.items()}
     every = [pair for pairs in systems.values() for pair in pairs]
@@ -94,6 +108,7 @@ def main() -> None:
         ),
         largest_illusory_difference=round(max(abs(f["illusory"] - f["illusory_people"]) for f in by.values()), 3),
         systems=by,
+        declared={name: stages_of(pairs) for name, pairs in scored.items()},
         made_up={name: dict(counts) for name, counts in made.items()},
         answers=len(every),
         answers_per_second=round(len(every) / seconds),
