@@ -157,10 +157,12 @@ def test_a_link_leads_to_a_question_and_to_a_filter(page: Any, report: str) -> N
     page.click("text=now wrong")
     assert told(page) == "1 of 230 questions"
     page.click('a.id:text-is("q5")')
+    page.wait_for_selector(OPEN)  # the browser tells the page of its new address a little later
     assert page.locator(OPEN).count() == 1 and told(page) == "230 questions"
     assert "pump-5.md" in page.locator("#list .body").inner_text()
     page.goto(f"{report}#row=q229")
     page.reload()
+    page.wait_for_selector(OPEN)
     assert focused(page) == "How fast is pump 229?" and page.locator(OPEN).count() == 1
 
 
