@@ -58,20 +58,22 @@ RERANKED = 20
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which chunks may be found. Globs match the source's name; empty means all."""
+    """Which chunks may be found. Globs match the source's name; empty means all. `without` names sources left out."""
 
     collections: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     min_score: float = 0.0
+    without: tuple[str, ...] = ()
 
     def documents(self, catalog: Catalog) -> set[int] | None:
         """Return the ids of the documents that may be found; None where all may."""
-        if not self.collections and not self.sources:
+        if not self.collections and not self.sources and not self.without:
             return None
         return {
             file.id
             for file in catalog.files()
-            if (not self.collections or file.collection in self.collections)
+            if file.source not in self.without
+            and (not self.collections or file.collection in self.collections)
             and (not self.sources or any(fnmatchcase(file.source, glob) for glob in self.sources))
         }
 

@@ -96,8 +96,14 @@ class Asker:
     request: Request
     support_below: float
 
-    def ask(self, question: str, history: Sequence[Turn] = (), on_text: OnText | None = None) -> Answer:
-        """Answer one question."""
+    def ask(
+        self,
+        question: str,
+        history: Sequence[Turn] = (),
+        on_text: OnText | None = None,
+        without: tuple[str, ...] = (),
+    ) -> Answer:
+        """Answer one question, from all sources that the filters name but those in `without`."""
         from ragcli import answering
 
         return answering.ask(
@@ -107,7 +113,7 @@ class Asker:
             question,
             limit=self.request.limit,
             mode=self.request.mode,
-            filters=self.request.filters,
+            filters=replace(self.request.filters, without=without),
             reranker=self.reranker,
             judge=self.judge,
             history=history,

@@ -20,6 +20,7 @@ from ragcli.cli.search import how
 from ragcli.errors import UsageError
 
 if TYPE_CHECKING:
+    from ragcli.answering import Answer
     from ragcli.evaluation.cases import CaseFile
     from ragcli.evaluation.compare import Agreement, Breach, Comparison
     from ragcli.evaluation.judging import Judging
@@ -174,10 +175,11 @@ def eval(  # noqa: A001
                 made["adapter"] = None if adapter is None else _file_fingerprint(adapter)
                 judging = _judging(asker.judge)
 
+                def ask(case: Case) -> Answer:
+                    return asker.ask(case.question, without=(case.left_out,) if case.left_out else ())
+
                 def scored(done: Mapping[str, Row]) -> Iterator[Row]:
-                    return running.ask_all(
-                        chosen, asker.ask, corpus, done, limit, None if judging is None else judging.score
-                    )
+                    return running.ask_all(chosen, ask, corpus, done, limit, None if judging is None else judging.score)
 
         path = rows or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "rows.jsonl"
         log = stack.enter_context(runs.RowLog(path, made, chosen, resume))

@@ -30,7 +30,7 @@ _ASK = {
 def offer(settings: Settings, count: int, path: Path | None, *, seed: int, json: bool) -> None:
     """Draft cases. At a terminal, ask about each, and append those that are accepted to `path`; else print them."""
     from ragcli import parts
-    from ragcli.evaluation.proposing import invented, propose
+    from ragcli.evaluation.proposing import propose, unanswerable
 
     with ExitStack() as stack:
         process = stack.enter_context(parts.llama_process(settings))
@@ -43,7 +43,7 @@ def offer(settings: Settings, count: int, path: Path | None, *, seed: int, json:
         documents = [(file.source, index.catalog.document(file.id)) for file in index.catalog.files()]
         made_up = round(count * UNANSWERABLE_SHARE)
         drafts = propose(documents, count - made_up, seed=seed, write=_writer(served.model))
-        drafts += invented(documents, made_up, seed=seed)
+        drafts += unanswerable(documents, made_up, seed=seed)
     if not drafts:
         raise UsageError("nothing in this index makes a case", "ingest documents with sentences, tables or lists first")
     interactive = sys.stdin is not None and sys.stdin.isatty() and console.is_terminal("stdout") and not json
@@ -74,7 +74,10 @@ def _show(draft: Mapping[str, Any], place: str) -> None:
             where = gold["source"] + (f" p. {gold['page']}" if gold.get("page") else "")
             console.write(f"    {where}: {' '.join(str(gold['quote']).split())[:200]}", "dim")
     else:
-        console.write("    (no document answers it)", "dim")
+        left = draft.get("left_out")
+        console.write(
+            f"    (asked without {left}, no document answers it)" if left else "    (no document answers it)", "dim"
+        )
 
 
 def _append(path: Path, draft: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from ragcli.words import latin_share
 
 FIELDS = ("id", "question", "answers", "answerable", "key_facts", "gold", "family", "lang")
 _NOTES = ("proposed", "left_out")
-"""What `--propose` notes in its drafts, and nobody reads."""
+"""What `--propose` adds to the contract's fields."""
 _GOLD_FIELDS = ("source", "page", "quote", "start", "end")
 _FAMILIES: tuple[Family, ...] = get_args(Family)
 _NAMED = 10
@@ -116,6 +116,7 @@ def _case(row: Fields, number: int, *, foreign: bool) -> Case:
         family=family if answerable or family is not None else "unanswerable",
         lang=text_of(lang, '"lang"') if lang is not None else language_of(question),
         line=number,
+        left_out=text_of(row["left_out"], '"left_out"') if row.get("left_out") is not None else "",
     )
 
 

@@ -35,7 +35,8 @@ class Case:
     """One question with what is known of its answer. `line` is where it stands in its file, from 1.
 
     `answers` are spellings of the one right answer; `key_facts` are facts that a right answer holds, each with its
-    aliases. `lang` is "en", "zh" or another code; "" where it was not said.
+    aliases. `lang` is "en", "zh" or another code; "" where it was not said. `left_out` is a source that is taken away
+    while the question is asked: without it, nothing answers it.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Case:
     family: Family | None = None
     lang: str = ""
     line: int = 0
+    left_out: str = ""
 
 
 @dataclass(frozen=True, slots=True)

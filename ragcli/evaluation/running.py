@@ -104,7 +104,7 @@ def stale(cases: Sequence[Case], corpus: Corpus) -> list[str]:
 
 def ask_all(
     cases: Sequence[Case],
-    ask: Callable[[str], Answer],
+    ask: Callable[[Case], Answer],
     corpus: Corpus | None,
     done: Mapping[str, Row],
     limit: int,
@@ -119,7 +119,7 @@ def ask_all(
         if case.id in done:
             continue
         start = time.perf_counter()
-        answer = ask(case.question)
+        answer = ask(case)
         if answer.draft.interrupted:
             raise KeyboardInterrupt
         row = explain(score(case, response_of(case, answer, _ms(start)), ks), corpus)

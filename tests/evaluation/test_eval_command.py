@@ -267,3 +267,14 @@ def test_drafts_are_accepted_one_by_one(documents: None, home: Path, tmp_path: P
         os.close(terminal.master)
     kept = [json.loads(line) for line in cases.read_text("utf-8").splitlines()]
     assert len(kept) == 2 and kept[0]["id"] == "old"
+
+
+def test_a_document_is_left_out(ragcli: Run, documents: None, tmp_path: Path) -> None:
+    """What one document alone answers has no answer without it."""
+    asked = CASES[0] | {"answerable": False, "answers": [], "key_facts": [], "gold": [], "family": "unanswerable"}
+    cases = write(tmp_path / "cases.jsonl", [asked | {"left_out": "warranty.md"}])
+    done = ragcli("eval", cases, "--rows", tmp_path / "rows.jsonl")
+    assert done.code == 0, done.err
+    row = lines(tmp_path / "rows.jsonl")["w"]
+    assert (row["outcome"], row["stage"]) == ("correct", "abstain-ok")
+    assert not any(hit["source"] == "warranty.md" for hit in row["hits"])
