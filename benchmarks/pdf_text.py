@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ragcli.errors import ParseFailed
+from ragcli.parsing.limits import Limits
 from ragcli.parsing.pdf import PdfText, parse_pdf, read_with_pdfium, read_with_pypdf
 
 RUN = 8
@@ -88,7 +89,7 @@ def main() -> None:
     }
     start = time.perf_counter()
     for path in sorted((folder / "pdfs").glob("*.pdf")):
-        parse_pdf(path.read_bytes(), MAX_PAGES)
+        parse_pdf(path.read_bytes(), Limits(MAX_PAGES))
     whole = time.perf_counter() - start
     result["blocks_s"] = round(whole - result["pdfium"]["pages"] / result["pdfium"]["pages_per_s"], 2)
     sys.stdout.write(json.dumps(result) + "\n")

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from ragcli.chunking import chunk, width
 from ragcli.embedding.base import Embedder
 from ragcli.errors import ParseFailed
+from ragcli.formats import VERSIONS
 from ragcli.planning import Plan, Removal
 from ragcli.records import TEXT_FORMATS, Chunk, Document, Format, SourceFile
 from ragcli.sources import Content, read
@@ -366,6 +367,7 @@ class _Writer:
             pages=document.pages,
             warnings=document.warnings,
             read_at=one.content.read_at,
+            parser=VERSIONS[file.format],
         )
 
 

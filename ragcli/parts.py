@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragcli.errors import ModelMissing, UsageError
 from ragcli.prompting import Template
-from ragcli.settings import Settings, home, index_folder, resolve
+from ragcli.settings import Settings, home, index_folder
 
 if TYPE_CHECKING:
     from ragcli.embedding.base import Reranker
@@ -140,8 +140,6 @@ def language_models(
 
     Raises ModelMissing, ModelBad or UsageError before anything is loaded.
     """
-    from ragcli.generation.judge import Judge
-
     if adapter is not None and (not settings.model or _is_url(settings.model)):
         raise UsageError("--adapter needs a GGUF model to adapt", "give one with --model NAME|PATH")
     with ExitStack() as stack:
@@ -152,11 +150,21 @@ def language_models(
         if settings.judge:
             judge = stack.enter_context(closing(_generator(settings.judge, settings, process)))
         described = None if adapter is None else {"path": str(adapter), "scale": adapter_scale}
-        yield Models(model, ranks, None if judge is None else Judge(judge), described, _notices(model, judge))
+        yield Models(model, ranks, _judge(judge), described, _notices(model, judge))
+
+
+def _judge(generator: Generator | None) -> Judge | None:
+    if generator is None:
+        return None
+    from ragcli.generation.judge import Judge
+
+    return Judge(generator)
 
 
 def _notices(*generators: Generator | None) -> tuple[str, ...]:
     """Return what users should know of the endpoints among some models, after asking whether they are there."""
+    if not any(one is not None and one.kind == "endpoint" for one in generators):
+        return ()
     from ragcli.generation.endpoint import EndpointGenerator
 
     notices = {}
@@ -175,9 +183,9 @@ def generator(name: str, settings: Settings) -> Generator:
     return _generator(name, settings, None)
 
 
-def about_llama() -> dict[str, Any]:
+def about_llama(settings: Settings) -> dict[str, Any]:
     """Return {"devices": [{"name", "kind", "description"}], "offload"} of llama.cpp. Raises ModelFailed."""
-    with llama_process(resolve()) as process:
+    with llama_process(settings) as process:
         return process.about()
 
 

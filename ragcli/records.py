@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-Format = Literal["markdown", "text", "code", "csv", "html", "pdf"]
+Format = Literal[
+    "markdown", "text", "rst", "code", "json", "csv",
+    "html", "pdf", "docx", "odt", "pptx", "xlsx", "epub", "mail", "mbox", "notebook",
+]  # fmt: skip
 
-TEXT_FORMATS: frozenset[Format] = frozenset({"markdown", "text", "code", "csv"})
+TEXT_FORMATS: frozenset[Format] = frozenset({"markdown", "text", "rst", "code", "json", "csv"})
 """Formats whose offsets point into the decoded file itself; the others' point into their extracted text."""
 
 
@@ -56,13 +59,18 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a parser read from one file: its text, cut into blocks."""
+    """What a parser read from one file: its text, cut into blocks.
+
+    `labels` are the names that the document gives its pages (`iv`, `A-3`), one for each page; empty where it gives
+    none, or just counts them from 1.
+    """
 
     text: str
     blocks: tuple[Block, ...]
     title: str = ""
     pages: int | None = None
     warnings: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +113,9 @@ class Hit:
     """A passage that retrieval found: one contiguous span of one source, on one page.
 
     `score` is the fused score, 0 to 1; where a reranker read the passages, the ranks follow `rerank`. `chunk_id` is the
-    best of the chunks that were joined into the span. `path` and `document` (the catalog's id) say where the source
-    lies; they are not part of the JSON.
+    best of the chunks that were joined into the span. `page_label` is what the document itself calls the page, where
+    that is not its number. `path` and `document` (the catalog's id) say where the source lies; they are not part of
+    the JSON.
     """
 
     rank: int
@@ -124,6 +133,7 @@ class Hit:
     lexical: Leg | None = None
     also: tuple[Place, ...] = ()
     rerank: Leg | None = None
+    page_label: str | None = None
     path: Path | None = None
     document: int = 0
 
@@ -144,6 +154,7 @@ class Hit:
             "collection": self.collection,
             "page": self.page,
             "page_end": self.page,
+            "page_label": self.page_label,
             "heading": list(self.heading),
             "start": self.start,
             "end": self.end,

@@ -354,6 +354,7 @@ def _hits(index: Index, passages: Iterable[_Passage], ranks: tuple[dict[int, int
             source=file.source,
             collection=file.collection,
             page=chunk.page,
+            page_label=_label(index, chunk),
             heading=chunk.heading,
             start=passage.first.start,
             end=passage.last.end,
@@ -366,6 +367,15 @@ def _hits(index: Index, passages: Iterable[_Passage], ranks: tuple[dict[int, int
             document=chunk.document,
         )
     return tuple(hits.values())
+
+
+def _label(index: Index, chunk: StoredChunk) -> str | None:
+    """Return what a chunk's document calls its page, where that is not just its number."""
+    if chunk.page is None:
+        return None
+    labels = index.catalog.labels([chunk.document]).get(chunk.document, [])
+    label = labels[chunk.page - 1] if chunk.page <= len(labels) else ""
+    return label if label and label != str(chunk.page) else None
 
 
 def _reranked(hits: Sequence[Hit], scores: Sequence[float]) -> tuple[Hit, ...]:

@@ -19,28 +19,10 @@ from typing import BinaryIO
 from pathspec import GitIgnoreSpec
 
 from ragcli.errors import ParseFailed, UsageError
+from ragcli.formats import BY_SUFFIX, UNREAD
 from ragcli.records import Format, SourceFile
 
 IGNORE_FILES = (".gitignore", ".ragcliignore")
-FORMATS: dict[str, Format] = {
-    **dict.fromkeys((".md", ".markdown", ".mdown", ".mkd"), "markdown"),
-    **dict.fromkeys((".html", ".htm", ".xhtml"), "html"),
-    **dict.fromkeys((".csv", ".tsv"), "csv"),
-    ".pdf": "pdf",
-    **dict.fromkeys((".txt", ".text", ".log", ".rst", ".org", ".adoc", ".tex", ".srt", ".vtt"), "text"),
-    **dict.fromkeys(
-        (
-            *(".py", ".pyi", ".js", ".mjs", ".jsx", ".ts", ".tsx", ".java", ".kt", ".scala", ".c", ".h", ".cc"),
-            *(".cpp", ".hpp", ".cs", ".go", ".rs", ".rb", ".php", ".swift", ".m", ".lua", ".pl", ".r", ".jl"),
-            *(".sh", ".bash", ".zsh", ".ps1", ".bat", ".sql", ".css", ".scss", ".vue", ".svelte", ".proto"),
-            *(".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf", ".properties", ".json", ".jsonl", ".xml"),
-        ),
-        "code",
-    ),
-}
-LATER_FORMATS = frozenset(
-    (".docx", ".pptx", ".xlsx", ".odt", ".epub", ".eml", ".mbox", ".ipynb", ".doc", ".xls", ".ppt")
-)
 _OWN_FOLDERS = (".git", ".ragcli")
 _SNIFF = 8192
 
@@ -240,10 +222,10 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 def _format(path: Path) -> Format | Skipped:
     suffix = path.suffix.lower()
-    if suffix in FORMATS:
-        return FORMATS[suffix]
-    if suffix in LATER_FORMATS:
-        return Skipped(path, f"binary ({suffix} is not read by this version)")
+    if suffix in BY_SUFFIX:
+        return BY_SUFFIX[suffix].name
+    if suffix in UNREAD:
+        return Skipped(path, f"binary ({suffix} is not read: {UNREAD[suffix]})")
     try:
         with _open(path) as stream:
             head = stream.read(_SNIFF)

@@ -12,7 +12,8 @@ import numpy as np
 
 from ragcli import indexing, planning
 from ragcli.indexing import Report
-from ragcli.parsing import worker
+from ragcli.parsing import reading
+from ragcli.parsing.limits import Limits
 from ragcli.planning import Removal
 from ragcli.records import Document, Format
 from ragcli.sources import Walk
@@ -60,7 +61,7 @@ class DirectParser:
     """The parsers, in this process."""
 
     def parse(self, data: bytes, format: Format, name: str) -> Document:
-        return worker.read(data, format, max_pages=100)
+        return reading.read(data, format, Limits(100))
 
 
 def ingest(

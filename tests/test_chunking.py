@@ -16,9 +16,10 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from ragcli.chunking import MAX_CHARS, TARGET, chunk, sentences, width
 from ragcli.embedding.onnx import OnnxEmbedder
 from ragcli.errors import ParseFailed
+from ragcli.parsing.code import parse_code
 from ragcli.parsing.html import parse_html
 from ragcli.parsing.markdown import parse_markdown
-from ragcli.parsing.text import parse_code, parse_csv, parse_text
+from ragcli.parsing.text import parse_csv, parse_text
 from ragcli.records import Block, BlockKind, Chunk, Document
 
 PIECES = [

@@ -284,7 +284,20 @@ def test_hits_under_a_score_are_left_out(ask: Callable[..., Result]) -> None:
 # --- what holds for every search -------------------------------------------------------------------------------
 
 FIELDS = [
-    *("rank", "score", "chunk_id", "source", "collection", "page", "page_end", "heading", "start", "end", "line"),
+    *(
+        "rank",
+        "score",
+        "chunk_id",
+        "source",
+        "collection",
+        "page",
+        "page_end",
+        "page_label",
+        "heading",
+        "start",
+        "end",
+        "line",
+    ),
     *("text", "legs", "also"),
 ]
 

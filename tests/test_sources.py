@@ -84,11 +84,11 @@ def test_what_is_no_text_is_skipped_by_its_content(docs: Path) -> None:
     (docs / "latin").write_bytes("größer und schöner".encode("latin-1"))
     (docs / "utf16").write_bytes("größer".encode("utf-16"))
     (docs / "cut").write_bytes(("a" * 8191 + "é").encode())  # the character ends where the look at it does
-    (docs / "letter.docx").write_bytes(b"PK")
+    (docs / "letter.doc").write_bytes(b"PK")
     files, skipped = walked(docs)
     assert files == ["cut", "utf16"]
     assert skipped["image.png"] == skipped["latin"] == "binary"
-    assert skipped["letter.docx"].startswith("binary (.docx is not read")
+    assert skipped["letter.doc"].startswith("binary (.doc is not read")
 
 
 def test_files_over_the_limit_are_skipped(docs: Path) -> None:

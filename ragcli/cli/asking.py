@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ragcli.embedding.base import Embedder, Reranker
     from ragcli.generation.base import Generator
     from ragcli.generation.judge import Judge
+    from ragcli.prompting import Template
     from ragcli.retrieval import Filters, Mode
     from ragcli.settings import Settings
     from ragcli.storage.index import Index
@@ -95,6 +96,7 @@ class Asker:
     judge: Judge | None
     request: Request
     support_below: float
+    template: Template
 
     def ask(
         self,
@@ -154,7 +156,8 @@ def asker(settings: Settings, request: Request, *, thresholds: bool = True) -> I
         if served.model is None:
             writer = ExtractiveWriter(index, embedder, settings.abstain_below if thresholds else 0.0)
         support_below = settings.support_below if thresholds and served.model is not None else 0.0
-        yield Asker(index, embedder, writer, served.model, served.reranker, served.judge, request, support_below)
+        judge, reranker = served.judge, served.reranker
+        yield Asker(index, embedder, writer, served.model, reranker, judge, request, support_below, template)
 
 
 def show_answer(answer: Answer, *, streamed: bool, quotes: bool) -> None:

@@ -128,10 +128,8 @@ class _Chat:
 
     def answer(self, asker: Asker, question: str) -> None:
         """Answer a question, made to stand alone first where it leans on what was said."""
-        from ragcli.parts import template
-
         try:
-            standalone = self.conversation.standalone(question, asker.model, template(self.settings))
+            standalone = self.conversation.standalone(question, asker.model, asker.template)
             if standalone != question and not self.json:
                 console.say(standalone, "dim")
             streaming = not self.json and asker.model is not None

@@ -150,7 +150,8 @@ def confirm(question: str) -> bool:
 
 def place(hit: Hit) -> Part:
     """Return `manual.pdf p. 12`, clickable where the terminal can."""
-    where = f" p. {hit.page}" if hit.page is not None else f":{hit.line}" if hit.line else ""
+    label = f" ({hit.page_label})" if hit.page_label else ""
+    where = f" p. {hit.page}{label}" if hit.page is not None else f":{hit.line}" if hit.line else ""
     return hit.source.replace("\n", " ") + where, f"link {hit.link}" if hit.link else ""
 
 

@@ -49,7 +49,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield Check("python", sys.version_info >= (3, 11), version, "install Python 3.11 or later")
     for package in _PACKAGES:
         yield _package(package)
-    yield from _llama()
+    yield from _llama(settings)
     yield _folder()
     yield from _models(settings)
     yield _index(settings)
@@ -63,12 +63,12 @@ def _package(name: str) -> Check:
         return Check(name, False, "not installed", f"pip install {name}")
 
 
-def _llama() -> Iterator[Check]:
+def _llama(settings: Settings) -> Iterator[Check]:
     from ragcli import parts
     from ragcli.llama.hosts import extra_buffers_work
 
     try:
-        about = parts.about_llama()
+        about = parts.about_llama(settings)
     except RagcliError as error:
         yield Check("llama.cpp", False, error.message, "pip install --force-reinstall llama-cpp-python")
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json as json_module
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -157,8 +156,7 @@ def eval(  # noqa: A001
                 judging = _judging(served.judge)
 
             def scored(done: Mapping[str, Row]) -> Iterator[Row]:
-                left = [case for case in chosen if case.id not in done]
-                return running.score_all(left, recorded.responses, None if judging is None else judging.score)
+                return running.score_all(chosen, recorded.responses, done)
         else:
             asker = stack.enter_context(asking.asker(settings, request))
             corpus = running.IndexCorpus(asker.index, asker.embedder, how_, filters, asker.reranker)
@@ -179,13 +177,14 @@ def eval(  # noqa: A001
                     return asker.ask(case.question, without=(case.left_out,) if case.left_out else ())
 
                 def scored(done: Mapping[str, Row]) -> Iterator[Row]:
-                    return running.ask_all(chosen, ask, corpus, done, limit, None if judging is None else judging.score)
+                    return running.ask_all(chosen, ask, corpus, done, limit)
 
         path = rows or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "rows.jsonl"
         log = stack.enter_context(runs.RowLog(path, made, chosen, resume))
         bar = stack.enter_context(console.bar("evaluating", "questions"))
         done = dict(log.rows)
         for row in scored(dict(done)):
+            row = row if judging is None else judging.score(row)
             log.append(row)
             done[row.case.id] = row
             bar.update(len(done), len(chosen))
@@ -222,7 +221,7 @@ def eval(  # noqa: A001
     if out is not None:
         runs.write_run(out, run, **more)
     if report is not None:
-        _write_report(report, {**run.to_json(), **more}, ordered, baseline)
+        _write_report(report, {**run.to_json(), **more}, ordered, before)
     if json:
         console.write_json({**run.to_json(), **more})
     else:
@@ -326,13 +325,13 @@ def _file_fingerprint(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
-def _write_report(path: Path, run: dict[str, Any], rows: list[Row], baseline: Path | None) -> None:
+def _write_report(path: Path, run: dict[str, Any], rows: list[Row], before: Run | None) -> None:
     """Write the report in one step, for its owner alone."""
+    from ragcli.evaluation import runs
     from ragcli.evaluation.report import render
-    from ragcli.evaluation.runs import row_to_json
 
     told = [
-        row_to_json(row)
+        runs.row_to_json(row)
         | {
             "lang": row.case.lang,
             "family": row.case.family,
@@ -341,14 +340,8 @@ def _write_report(path: Path, run: dict[str, Any], rows: list[Row], baseline: Pa
         }
         for row in rows
     ]
-    before = None if baseline is None else json_module.loads(baseline.read_bytes())
-    text = render(run, told, before)
-    try:
-        with tempfile.NamedTemporaryFile("w", dir=path.absolute().parent, delete=False, encoding="utf-8") as stream:
-            stream.write(text)
-        os.replace(stream.name, path)  # noqa: PTH105
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}", "name another file for --report") from None
+    text = render(run, told, None if before is None else before.to_json())
+    runs.write_whole(path, text.encode("utf-8", "backslashreplace"))
 
 
 def _show(

@@ -102,10 +102,11 @@ def _writer(model: Generator | None) -> Write | None:
 
     def write(passage: str, quote: str, lang: str) -> str | None:
         from ragcli.generation.base import Message
+        from ragcli.generation.judge import fence_for
 
         marked = passage.replace(quote, f">>> {quote} <<<", 1)
         asked = _ASK["zh" if lang == "zh" else "en"]
-        fence = '"' * (3 + max((len(run) for run in marked.split() if set(run) == {'"'}), default=0))
+        fence = fence_for(marked)
         messages = [Message("user", f"{asked}\n\n{fence}\n{marked}\n{fence}")]
         if model.count_tokens(messages) + QUESTION_TOKENS > model.context_size:
             return None

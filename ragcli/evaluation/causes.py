@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from ragcli.evaluation.records import Case, Row
+from ragcli.evaluation.records import Case, Gold, Row
 from ragcli.evaluation.retrieval_metrics import is_stale, relevance, same_source
 
 
@@ -38,6 +38,11 @@ class Corpus(Protocol):
 def explain(row: Row, corpus: Corpus | None = None) -> Row:
     """Return the row with the cause of its failure; as it is where it did not fail."""
     return replace(row, cause=_cause(row, corpus))
+
+
+def named_by(gold: Gold, corpus: Corpus) -> list[str]:
+    """Return the ingested sources that a gold's source can mean."""
+    return [name for name in corpus.sources if gold.source and same_source(name, gold.source)]
 
 
 def _cause(row: Row, corpus: Corpus | None) -> str | None:
@@ -62,7 +67,7 @@ def _lost(row: Row, corpus: Corpus | None) -> str | None:
     if corpus is None:
         return "not-retrieved" if response.hits or response.contexts is not None else None
     named = [gold for gold in case.gold if gold.source]
-    there = {gold: [name for name in corpus.sources if same_source(name, gold.source)] for gold in named}
+    there = {gold: named_by(gold, corpus) for gold in named}
     if named and not any(there.values()):
         return "never-ingested"
     if named and all(is_stale(gold, *corpus.text(names[0])) for gold, names in there.items() if names):

@@ -78,7 +78,7 @@ def _rgb(position: int, row: Fields) -> Fields:
 
     A row with a made-up answer is of the family counterfactual, one with passages for each fact of synthesis.
     """
-    facts = [filled(fact) for fact in filled(row.get("answer"))]
+    facts = [fact for one in filled(row.get("answer")) if (fact := filled(one))]
     passages = filled(row.get("positive"))
     nested = any(isinstance(passage, list) for passage in passages)
     family = "counterfactual" if "fakeanswer" in row else "synthesis" if nested else None

@@ -11,8 +11,9 @@ from typing import Any
 
 from ragcli.answering import Answer
 from ragcli.embedding.base import Embedder, Reranker
-from ragcli.evaluation.causes import Corpus, explain
+from ragcli.evaluation.causes import Corpus, explain, named_by
 from ragcli.evaluation.records import Case, Context, Response, Row
+from ragcli.evaluation.retrieval_metrics import is_stale
 from ragcli.evaluation.scoring import KS, score, score_retrieval
 from ragcli.records import Hit
 from ragcli.retrieval import MAX_QUESTION, Filters, Mode, dense_weight, search
@@ -86,13 +87,11 @@ class IndexCorpus:
 
 def stale(cases: Sequence[Case], corpus: Corpus) -> list[str]:
     """Return the ids of cases whose gold is in its source no more: it changed since they were written."""
-    from ragcli.evaluation.retrieval_metrics import is_stale, same_source
-
     found = []
     texts: dict[str, tuple[str, Mapping[int, tuple[int, int]]]] = {}
     for case in cases:
         for gold in case.gold:
-            names = [name for name in corpus.sources if gold.source and same_source(name, gold.source)]
+            names = named_by(gold, corpus)
             if names:
                 if names[0] not in texts:
                     texts[names[0]] = corpus.text(names[0])
@@ -108,7 +107,6 @@ def ask_all(
     corpus: Corpus | None,
     done: Mapping[str, Row],
     limit: int,
-    judge: Callable[[Row], Row] | None = None,
 ) -> Iterator[Row]:
     """Ask every case that is not `done` yet, from `limit` passages, and give its row.
 
@@ -122,8 +120,7 @@ def ask_all(
         answer = ask(case)
         if answer.draft.interrupted:
             raise KeyboardInterrupt
-        row = explain(score(case, response_of(case, answer, _ms(start)), ks), corpus)
-        yield row if judge is None else judge(row)
+        yield explain(score(case, response_of(case, answer, _ms(start)), ks), corpus)
 
 
 def search_all(cases: Sequence[Case], corpus: IndexCorpus, limit: int, done: Mapping[str, Row]) -> Iterator[Row]:
@@ -140,14 +137,11 @@ def search_all(cases: Sequence[Case], corpus: IndexCorpus, limit: int, done: Map
             yield score_retrieval(case, [hit.to_json() for hit in hits], round(share + _ms(start), 2))
 
 
-def score_all(
-    cases: Sequence[Case], responses: Mapping[str, Response], judge: Callable[[Row], Row] | None = None
-) -> Iterator[Row]:
-    """Score recorded answers. Cases without one are left out."""
+def score_all(cases: Sequence[Case], responses: Mapping[str, Response], done: Mapping[str, Row]) -> Iterator[Row]:
+    """Score the recorded answers of every case that is not `done` yet. Cases without one are left out."""
     for case in cases:
-        if case.id in responses:
-            row = explain(score(case, responses[case.id]))
-            yield row if judge is None else judge(row)
+        if case.id in responses and case.id not in done:
+            yield explain(score(case, responses[case.id]))
 
 
 def response_of(case: Case, answer: Answer, ms: float) -> Response:

@@ -181,14 +181,22 @@ def write_run(path: Path, run: Run, **more: Any) -> None:
         for q in run.questions
     ]
     text = json.dumps({**run.to_json(), **more, "questions": questions}, ensure_ascii=False, allow_nan=False)
+    write_whole(path, _encoded(text) + b"\n")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file in one step, for its owner alone: the old one stands until the new one is whole.
+
+    Raises UsageError where it cannot be written.
+    """
     target = path.resolve()  # a link stays a link
     try:
         if target.exists() and not target.is_file():
-            raise UsageError(f"{path} is not a file that can be replaced", "name another file for the run")
+            raise UsageError(f"{path} is not a file that can be replaced", "name another file")
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as stream:
             temporary = Path(stream.name)  # mode 0600
             try:
-                stream.write(_encoded(text) + b"\n")
+                stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
                 temporary.replace(target)
@@ -196,7 +204,7 @@ def write_run(path: Path, run: Run, **more: Any) -> None:
                 temporary.unlink(missing_ok=True)
                 raise
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}", "name another file for the run") from error
+        raise UsageError(f"{path} cannot be written: {error.strerror}", "name another file") from error
 
 
 def read_run(path: Path) -> Run:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from ragcli.llama.bindings import bindings
 from ragcli.llama.choices import grammar
 from ragcli.llama.gguf import BATCH
-from ragcli.llama.template import Piece
+from ragcli.llama.template import Piece, with_spaces_in_front
 
 c = bindings()
 
@@ -148,7 +148,7 @@ class LoadedModel:
     def encode_parts(self, pieces: Sequence[Piece]) -> Iterator[tuple[int, list[int], bool]]:
         """Give number and tokens of each piece that has any, and whether it is somebody's content."""
         goes_on = False
-        for at, text, is_content in _with_spaces_in_front(pieces):
+        for at, text, is_content in with_spaces_in_front(pieces):
             part = self._plain(text, goes_on) if is_content else self._tokenize_next(text, goes_on, special=True)
             goes_on = not self._is_refused(part[-1]) if part else goes_on
             yield at, part, is_content
@@ -379,16 +379,6 @@ class LlamaModel(LoadedModel):
         if sampler := c.llama_sampler_init_grammar(self._vocabulary, rules, b"root"):
             return sampler
         raise LlamaError("llama.cpp refuses the choices")
-
-
-def _with_spaces_in_front(pieces: Sequence[Piece]) -> Iterator[tuple[int, str, bool]]:
-    """Give number, text and kind of each piece. A space that ends one moves to the next: words begin with theirs."""
-    space = ""
-    for i, piece in enumerate(pieces):
-        text = space + piece.text
-        space = " " if text.endswith(" ") and i + 1 < len(pieces) else ""
-        if text := text.removesuffix(space):
-            yield i, text, piece.is_content
 
 
 def _cut(prompt: Encoded) -> list[list[int]]:

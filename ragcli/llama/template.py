@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -30,6 +30,16 @@ class Piece(NamedTuple):
 
     text: str
     is_content: bool
+
+
+def with_spaces_in_front(pieces: Sequence[Piece]) -> Iterator[tuple[int, str, bool]]:
+    """Give number, text and kind of each piece. A space that ends one moves to the next: words begin with theirs."""
+    space = ""
+    for i, piece in enumerate(pieces):
+        text = space + piece.text
+        space = " " if text.endswith(" ") and i + 1 < len(pieces) else ""
+        if text := text.removesuffix(space):
+            yield i, text, piece.is_content
 
 
 class TemplateError(Exception):

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ragcli.llama.gguf import GgufInfo
 from ragcli.llama.header import STRING, UINT32, read_numbers, read_strings
 from ragcli.llama.merges import byte_letters, ranked
-from ragcli.llama.template import Piece
+from ragcli.llama.template import Piece, with_spaces_in_front
 
 if TYPE_CHECKING:
     from tiktoken import Encoding
@@ -111,7 +110,7 @@ class Vocabulary:
     def encode(self, pieces: Sequence[Piece]) -> list[int] | None:
         """Return a prompt's tokens, or None where only the child can make them. Contents give no control tokens."""
         tokens: list[int] = []
-        for text, is_content in with_spaces_in_front(pieces):
+        for _, text, is_content in with_spaces_in_front(pieces):
             if _LONG_RUN.search(text):
                 return None
             text = text.encode("utf-8", "replace").decode()
@@ -299,14 +298,3 @@ def _split(part: str | int, marker: str, token: int) -> Iterator[str | int]:
             yield token
         if text:
             yield text
-
-
-def with_spaces_in_front(pieces: Sequence[Piece]) -> Iterator[tuple[str, bool]]:
-    """Give text and kind of each piece, with a space that ends a piece moved to the next: words begin with theirs."""
-    space = ""
-    for piece, following in pairwise([*pieces, None]):
-        assert piece is not None
-        text = space + piece.text
-        space = " " if text.endswith(" ") and following is not None else ""
-        if text := text.removesuffix(space):
-            yield text, piece.is_content

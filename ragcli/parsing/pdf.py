@@ -20,6 +20,7 @@ from typing import Any
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.blocks import MAX_TEXT
+from ragcli.parsing.limits import Limits
 from ragcli.parsing.lines import Mark, line_blocks, line_spans
 from ragcli.records import Block, Document
 
@@ -67,8 +68,8 @@ class _Refused(ParseFailed):
     """A verdict that another reader would only repeat."""
 
 
-def parse_pdf(data: bytes, max_pages: int) -> Document:
-    """Read a PDF of at most `max_pages` pages.
+def parse_pdf(data: bytes, limits: Limits) -> Document:
+    """Read a PDF of at most `limits.pages` pages.
 
     Raises ParseFailed where it is empty, locked, broken, too long, or wholly without text.
     """
@@ -76,7 +77,7 @@ def parse_pdf(data: bytes, max_pages: int) -> Document:
         raise ParseFailed("empty file")
     if b"%PDF-" not in data[:1024]:
         raise ParseFailed("not a PDF, whatever its name says")
-    read = _read(data, max_pages)
+    read = _read(data, limits.pages)
     pages = [_clean(page) for page in _join_hyphens(read.pages)]
     problems = [*read.problems, *_empty_pages(pages)]
     if b"%%EOF" not in data[-4096:]:

@@ -173,7 +173,9 @@ def unpack(reply: dict[str, Any], payload: bytes) -> Document | ParseFailed:
         blocks.append(Block(start, end, KINDS[kind], headings[heading], page or None, headers[header]))
         at = end
     warnings = tuple(_sentence(warning) for warning in _texts(reply["warnings"]))
-    return Document(text, tuple(blocks), _sentence(reply["title"]), pages, warnings)
+    labels = tuple(_sentence(label) for label in _texts(reply["labels"]))
+    _require(len(labels) in (0, pages))
+    return Document(text, tuple(blocks), _sentence(reply["title"]), pages, warnings, labels)
 
 
 def _require(holds: bool) -> None:

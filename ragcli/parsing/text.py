@@ -34,11 +34,6 @@ def parse_text(text: str) -> Document:
     return Document(text, cover(text, blocks))
 
 
-def parse_code(text: str) -> Document:
-    """Cut source code at its empty lines."""
-    return Document(text, tuple(Block(start, end, "code") for start, end in paragraphs(text)))
-
-
 def parse_csv(text: str) -> Document:
     """Make every record of a CSV or TSV file a table row under the first one.
 

@@ -10,14 +10,15 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 from ragcli.child import serve
 from ragcli.errors import ParseFailed
 from ragcli.parsing.blocks import MAX_TEXT
-from ragcli.records import BlockKind, Document, Format
+from ragcli.parsing.limits import Limits
+from ragcli.parsing.reading import read
+from ragcli.records import BlockKind, Document
 
 OUT_OF_MEMORY = 77
 """Exit code of a child that met its memory limit: what it holds then is not to be trusted any more."""
@@ -25,34 +26,6 @@ OUT_OF_MEMORY = 77
 KINDS: tuple[BlockKind, ...] = get_args(BlockKind)
 _MAX_WARNINGS = 20
 _MAX_REASON = 200
-
-
-def read(data: bytes, format: Format, max_pages: int) -> Document:
-    """Parse a file's bytes. Raises ParseFailed, and whatever a parser lets through on a broken file."""
-    if not data:
-        raise ParseFailed("empty file")
-    if format == "pdf":
-        from ragcli.parsing.pdf import parse_pdf
-
-        return parse_pdf(data, max_pages)
-    if format == "html":
-        from ragcli.parsing.html import parse_html
-
-        return parse_html(data)
-    from ragcli.parsing.decode import decode
-
-    text, warnings = decode(data)
-    return replace(_read_text(text, format), warnings=warnings)
-
-
-def _read_text(text: str, format: Format) -> Document:
-    if format == "markdown":
-        from ragcli.parsing.markdown import parse_markdown
-
-        return parse_markdown(text)
-    from ragcli.parsing import text as plain
-
-    return {"text": plain.parse_text, "code": plain.parse_code, "csv": plain.parse_csv}[format](text)
 
 
 def pack(document: Document) -> dict[str, Any]:
@@ -74,6 +47,7 @@ def pack(document: Document) -> dict[str, Any]:
         "title": document.title,
         "pages": document.pages,
         "warnings": document.warnings[:_MAX_WARNINGS],
+        "labels": document.labels,
         "headings": list(headings),
         "headers": list(headers),
         "blocks": blocks,
@@ -83,7 +57,7 @@ def pack(document: Document) -> dict[str, Any]:
 def answer(request: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], bytes | None]:
     """Parse one file and return the reply with its payload. Only MemoryError gets out."""
     try:
-        document = read(data, request["format"], request["max_pages"])
+        document = read(data, request["format"], Limits(request["max_pages"]))
         if len(document.text) > MAX_TEXT:
             raise ParseFailed(f"its text is over {MAX_TEXT // 1_000_000} million characters long")
         return pack(document), document.text.encode("utf-8", "replace")

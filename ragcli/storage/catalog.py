@@ -178,12 +178,18 @@ class Catalog:
 
     def document(self, ident: int) -> Document:
         """Return what was read from a file."""
-        sql = "SELECT text, blocks, title, pages, warnings FROM documents WHERE id = ?"
+        sql = "SELECT text, blocks, title, pages, warnings, labels FROM documents WHERE id = ?"
         found = self._rows(sql, (ident,), document_of)
         if not found:
             raise IndexDamaged(f"document {ident} is not in the catalog", "run `ragcli check`")
         document: Document = found[0]
         return document
+
+    def labels(self, ids: Iterable[int]) -> dict[int, list[str]]:
+        """Return the labels of the pages of those documents among `ids` that have any."""
+        sql = "SELECT id, labels FROM documents WHERE labels != '[]' AND id IN"
+        found: dict[int, list[str]] = dict(self._by_ids(sql, ids, lambda row: (row[0], json.loads(row[1]))))
+        return found
 
     def text(self, ident: int) -> str:
         """Return a document's text."""
@@ -201,11 +207,13 @@ class Catalog:
             self.remove_path(file.collection, file.path)
             cursor = self.connection.execute(
                 "INSERT INTO documents (collection, root, path, source, format, size, mtime_ns, hash, title, pages,"
-                " text, blocks, warnings, read_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " text, blocks, warnings, labels, read_at, parser)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(file.collection, os.fsencode(file.root), os.fsencode(file.path), file.source, file.format),
                     *(file.size, file.mtime_ns, file.hash, document.title, document.pages, document.text),
-                    *(pack_blocks(document.blocks), json.dumps(document.warnings), file.read_at),
+                    *(pack_blocks(document.blocks), json.dumps(document.warnings)),
+                    *(json.dumps(document.labels, ensure_ascii=False), file.read_at, file.parser),
                 ),
             )
             assert cursor.lastrowid is not None
@@ -348,7 +356,7 @@ class Catalog:
         collection, path, *rest = astuple(failure)
         with self.mapped():
             values = (collection, os.fsencode(path), *rest)
-            self.connection.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?)", values)
+            self.connection.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def drop_failure(self, collection: str, path: Path) -> None:
         """Forget that a file could not be read."""

@@ -18,7 +18,7 @@ from ragcli.records import Block, Document
 class StoredFile:
     """A row of `documents` without its text. `path` and `root` are absolute, `read_at` is in nanoseconds since 1970.
 
-    A file that was given by itself is its own root.
+    A file that was given by itself is its own root. `parser` is the version of the format's parser that read it.
     """
 
     id: int
@@ -34,6 +34,7 @@ class StoredFile:
     pages: int | None
     warnings: tuple[str, ...]
     read_at: int
+    parser: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +56,30 @@ class StoredChunk:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A file that could not be read."""
+    """A file that could not be read. `hash` is of its content; "" where it could not even be opened."""
 
     collection: str
     path: Path
     size: int
     mtime_ns: int
     reason: str
+    hash: str = ""
+    parser: int = 0
 
 
-FILE_COLUMNS = "id, collection, root, path, source, format, size, mtime_ns, hash, title, pages, warnings, read_at"
-FAILURE_COLUMNS = "collection, path, size, mtime_ns, reason"
+FILE_COLUMNS = (
+    "id, collection, root, path, source, format, size, mtime_ns, hash, title, pages, warnings, read_at, parser"
+)
+FAILURE_COLUMNS = "collection, path, size, mtime_ns, reason, hash, parser"
 CHUNK_COLUMNS = "id, chunk_id, document, start, end, page, line, width, heading, context, vector"
 
 
 def file_of(row: Sequence[Any]) -> StoredFile:
     """Return a row of `FILE_COLUMNS`."""
-    ident, collection, root, path, source, fmt, size, mtime_ns, digest, title, pages, warnings, read_at = row
+    ident, collection, root, path, source, fmt, size, mtime_ns, digest, title, pages, warnings, read_at, parser = row
     return StoredFile(
         ident, collection, Path(os.fsdecode(root)), Path(os.fsdecode(path)), source, fmt, size, mtime_ns, digest, title,
-        pages, tuple(json.loads(warnings)), read_at,
+        pages, tuple(json.loads(warnings)), read_at, parser,
     )  # fmt: skip
 
 
@@ -92,14 +97,14 @@ def _headings(text: str) -> tuple[str, ...]:
 
 def failure_of(row: Sequence[Any]) -> Failure:
     """Return a row of `FAILURE_COLUMNS`."""
-    collection, path, size, mtime_ns, reason = row
-    return Failure(collection, Path(os.fsdecode(path)), size, mtime_ns, reason)
+    collection, path, *rest = row
+    return Failure(collection, Path(os.fsdecode(path)), *rest)
 
 
 def document_of(row: Sequence[Any]) -> Document:
-    """Return a row of text, blocks, title, pages and warnings."""
-    text, blocks, title, pages, warnings = row
-    return Document(text, unpack_blocks(blocks), title, pages, tuple(json.loads(warnings)))
+    """Return a row of text, blocks, title, pages, warnings and labels."""
+    text, blocks, title, pages, warnings, labels = row
+    return Document(text, unpack_blocks(blocks), title, pages, tuple(json.loads(warnings)), tuple(json.loads(labels)))
 
 
 def pack_blocks(blocks: Sequence[Block]) -> bytes:

@@ -54,5 +54,12 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (collection, path)
     ) WITHOUT ROWID;
     """,
+    # Labels of pages, the version of the parser that read a file, and what a failure is remembered by.
+    """
+    ALTER TABLE documents ADD COLUMN labels TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE documents ADD COLUMN parser INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE failures ADD COLUMN hash TEXT NOT NULL DEFAULT '';
+    ALTER TABLE failures ADD COLUMN parser INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 FORMAT = len(MIGRATIONS)

@@ -15,9 +15,10 @@ from ragcli.evaluation.drafting import drafts
 from ragcli.evaluation.inversion import turned
 from ragcli.evaluation.proposing import invented, left_out, propose, unanswerable
 from ragcli.generation.expected import identifiers
+from ragcli.parsing.limits import Limits
 from ragcli.parsing.markdown import parse_markdown
+from ragcli.parsing.reading import read
 from ragcli.parsing.text import parse_csv, parse_text
-from ragcli.parsing.worker import read
 from ragcli.records import Document, Format
 from ragcli.words import fold
 
@@ -29,7 +30,8 @@ def samples() -> tuple[tuple[str, Document], ...]:
     root = ROOT / "sample_docs"
     paths = [path for path in sorted(root.rglob("*")) if path.suffix in FORMATS]
     return tuple(
-        (path.relative_to(root).as_posix(), read(path.read_bytes(), FORMATS[path.suffix], 100)) for path in paths
+        (path.relative_to(root).as_posix(), read(path.read_bytes(), FORMATS[path.suffix], Limits(100)))
+        for path in paths
     )
 
 

@@ -31,9 +31,9 @@ def test_what_the_system_has(tmp_path: Path) -> None:
 
 
 def test_a_control_group_may_have_less(tmp_path: Path) -> None:
-    group = tmp_path / "sys/fs/cgroup/work/job"
+    group = tmp_path / "sys/fs/cgroup/team/job"
     group.mkdir(parents=True)
-    system(tmp_path, MEMINFO, "0::/work/job\n")
+    system(tmp_path, MEMINFO, "0::/team/job\n")
     assert available_memory(tmp_path) == 8000 * 1024  # no limit is set
     (group / "memory.max").write_text("max\n")
     (group / "memory.current").write_text(f"{3 * MB}\n")

@@ -21,8 +21,8 @@ from llama.llama_types import Build, Load
 from ragcli.llama.gguf import inspect
 from ragcli.llama.merges import byte_letters, ranked
 from ragcli.llama.model import LlamaModel
-from ragcli.llama.template import Piece
-from ragcli.llama.vocabulary import _LONG_RUN, _PATTERNS, Vocabulary, with_spaces_in_front
+from ragcli.llama.template import Piece, with_spaces_in_front
+from ragcli.llama.vocabulary import _LONG_RUN, _PATTERNS, Vocabulary
 
 LETTERS = byte_letters()
 MARKERS = ("<start_of_turn>", "<think>", "<|fim_prefix|>", "<|fim_pad|>", "<|file_sep|>", "  ", "a<", "</s>")
@@ -291,4 +291,4 @@ def test_very_long_runs(build: Build, load: Load) -> None:
 
 def test_a_space_at_the_end_moves_to_the_next_piece() -> None:
     pieces = [Piece("a ", False), Piece(" b", True), Piece(" ", False), Piece("c ", True)]
-    assert list(with_spaces_in_front(pieces)) == [("a", False), ("  b", True), (" c ", True)]
+    assert list(with_spaces_in_front(pieces)) == [(0, "a", False), (1, "  b", True), (3, " c ", True)]

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from parsing.parsing_helpers import check_blocks, texts
 
 from ragcli.parsing.blocks import cover, paragraphs
-from ragcli.parsing.text import parse_code, parse_csv, parse_text
+from ragcli.parsing.code import parse_code
+from ragcli.parsing.text import parse_csv, parse_text
 from ragcli.records import Block
 
 PIECES = ["\n", "\r", "\r\n", "\n\n", "- ", "1. ", "1.5", "一、", ",", ";", '"', "\t", "\f", "\0", "\x85", "word", " "]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from parsing.parsing_helpers import block_of, check_blocks, make_pdf, pdf_of, raw_page, raw_pdf, texts, write_lines
 
 from ragcli.errors import ParseFailed
+from ragcli.parsing.limits import Limits
 from ragcli.parsing.pdf import (
     PAGE_BREAK,
     PdfText,
@@ -70,10 +71,14 @@ def check_pages(document: Document) -> None:
 
 
 def test_pages_stand_in_order_between_form_feeds() -> None:
-    document = parse_pdf(pdf_of("First page.", "Second page.", "Third page."), 10)
+    document = parsed(pdf_of("First page.", "Second page.", "Third page."), 10)
     assert document.text == PAGE_BREAK.join(("First page.", "Second page.", "Third page."))
     assert [b.page for b in document.blocks] == [1, 2, 3]
     check_pages(document)
+
+
+def parsed(data: bytes, pages: int) -> Document:
+    return parse_pdf(data, Limits(pages))
 
 
 @READERS
@@ -91,7 +96,7 @@ def test_both_readers_give_pages_outline_and_title(read: Reader) -> None:
 
 
 def test_headings_hold_from_their_line_on() -> None:
-    document = parse_pdf(make_pdf(manual), 10)
+    document = parsed(make_pdf(manual), 10)
     check_pages(document)
     assert [(b.kind, b.heading, text) for b, text in zip(document.blocks, texts(document), strict=True)] == [
         ("paragraph", (), "Foreword of nobody."),
@@ -117,7 +122,7 @@ def test_an_empty_password_is_no_lock(read: Reader, algorithm: str) -> None:
 @READERS
 def test_a_real_password_is_a_lock(read: Reader) -> None:
     data = encrypted(pdf_of("Secret."), "sesame", "AES-256")
-    for parse in (read, parse_pdf):
+    for parse in (read, parsed):
         with pytest.raises(ParseFailed, match=r"^it is locked by a password$"):
             parse(data, 10)
 
@@ -126,13 +131,13 @@ def test_a_real_password_is_a_lock(read: Reader) -> None:
 def test_too_many_pages_are_refused(read: Reader) -> None:
     data = pdf_of("a", "b", "c")
     assert len(read(data, 3).pages) == 3
-    for parse in (read, parse_pdf):
+    for parse in (read, parsed):
         with pytest.raises(ParseFailed, match="it has 3 pages, over the limit of 2"):
             parse(data, 2)
 
 
 def test_pages_without_text_are_a_warning() -> None:
-    document = parse_pdf(pdf_of("a", "", "", "b", ""), 10)
+    document = parsed(pdf_of("a", "", "", "b", ""), 10)
     assert document.warnings == ("pages 2-3, 5 have no text (scanned?)",)
     check_pages(document)
 
@@ -156,17 +161,17 @@ def test_pages_without_text_are_a_warning() -> None:
 )
 def test_what_cannot_be_read_has_a_short_reason(data: bytes, reason: str) -> None:
     with pytest.raises(ParseFailed) as caught:
-        parse_pdf(data, 10)
+        parsed(data, 10)
     assert caught.value.message == reason
 
 
 def test_a_broken_cross_reference_table_is_mended() -> None:
     data = pdf_of("Found all the same.").replace(b"\nstartxref\n", b"\nstartxref\n9")
-    assert parse_pdf(data, 10).text == "Found all the same."
+    assert parsed(data, 10).text == "Found all the same."
 
 
 def test_a_missing_end_is_a_warning() -> None:
-    document = parse_pdf(pdf_of("Some text.").replace(b"%%EOF", b""), 10)
+    document = parsed(pdf_of("Some text.").replace(b"%%EOF", b""), 10)
     assert document.text == "Some text."
     assert document.warnings == ("its end is missing: pages may be lost",)
 
@@ -175,7 +180,7 @@ def test_one_unreadable_page_does_not_lose_the_others() -> None:
     data = raw_page(b"BT /F1 12 Tf 50 500 Td (hello) Tj ET", times=3).replace(
         b"3 0 R 3 0 R 3 0 R", b"3 0 R 9 0 R 3 0 R"
     )
-    document = parse_pdf(data, 10)
+    document = parsed(data, 10)
     assert document.text.split() == ["hello", "hello"]
     assert any(warning.startswith("page 2 has faults") for warning in document.warnings)
 
@@ -183,18 +188,18 @@ def test_one_unreadable_page_does_not_lose_the_others() -> None:
 def test_pypdf_reads_where_pdfium_sees_nothing() -> None:
     data = raw_page(b"BT 50 500 Td (no font was set) Tj ET")
     assert read_with_pdfium(data, 10).is_blank
-    assert parse_pdf(data, 10).text == "no font was set"
+    assert parsed(data, 10).text == "no font was set"
 
 
 def test_both_samples_keep_their_structure() -> None:
-    chinese = parse_pdf((SAMPLES / "产品手册" / "VC-4阀门控制器使用说明.pdf").read_bytes(), 10)
+    chinese = parsed((SAMPLES / "产品手册" / "VC-4阀门控制器使用说明.pdf").read_bytes(), 10)
     check_pages(chinese)
     assert (chinese.pages, chinese.warnings) == (3, ())
     battery = block_of(chinese, "约 9 个月")
     assert (battery.heading, battery.page) == (("2 技术参数",), 1)
     assert chinese.text[battery.start : battery.end] == "电池寿命 约 9 个月（每天浇水两次）"
     assert block_of(chinese, "先打开网关的入网窗口").heading == ("4 手机设置", "4.3 加入网关")
-    english = parse_pdf((SAMPLES / "manuals" / "vc-8-controller-manual.pdf").read_bytes(), 10)
+    english = parsed((SAMPLES / "manuals" / "vc-8-controller-manual.pdf").read_bytes(), 10)
     check_pages(english)
     assert block_of(english, "Tighten the screws to 0.5 Nm").heading == (
         "3 Mounting and wiring",
@@ -219,7 +224,7 @@ def test_words_without_end_take_little_time() -> None:
 
 
 def test_pdfium_marks_the_hyphens_that_are_joined() -> None:
-    text = parse_pdf(pdf_of("We sell a hydro-\nphone and one hydrophone."), 10).text
+    text = parsed(pdf_of("We sell a hydro-\nphone and one hydrophone."), 10).text
     assert "hydrophone\nand one hydrophone." in text
 
 
@@ -282,7 +287,7 @@ def test_a_mutated_file_is_read_or_refused(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 8))):
         source[data.draw(st.integers(0, len(source) - 1))] = data.draw(st.integers(0, 255))
     try:
-        document = parse_pdf(bytes(source), 100)
+        document = parsed(bytes(source), 100)
     except ParseFailed as error:
         assert len(error.message) < 100
         assert "\n" not in error.message

@@ -324,7 +324,7 @@ def test_the_index_of_another_user_is_refused(filled: Index, folder: Path) -> No
 def test_a_newer_format_is_refused(filled: Index, folder: Path) -> None:
     filled.catalog.connection.execute("PRAGMA user_version = 99")
     for create in (False, True):
-        with pytest.raises(IndexTooNew, match="format 99; this program knows 1"):
+        with pytest.raises(IndexTooNew, match="format 99; this program knows 2"):
             Index(folder, create=create)
 
 

@@ -1,0 +1,83 @@
+"""The formats that are read: the suffixes of each, and what is kept of it.
+
+The tables of README.md and docs/formats.md are made from this one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ragcli.records import Format
+
+
+@dataclass(frozen=True, slots=True)
+class FormatInfo:
+    """One format. `kept` says what of a file is found afterwards, `left_out` what is not.
+
+    `version` counts up when its parser reads files differently: a file that an older one read is read again.
+    """
+
+    name: Format
+    label: str
+    suffixes: tuple[str, ...]
+    kept: str
+    left_out: str = ""
+    version: int = 1
+
+
+FORMATS: tuple[FormatInfo, ...] = (
+    FormatInfo(
+        "markdown",
+        "Markdown",
+        (".md", ".markdown", ".mdown", ".mkd"),
+        "headings, lists, tables with their header row, code, front matter",
+    ),
+    FormatInfo(
+        "text",
+        "plain text",
+        (".txt", ".text", ".log", ".org", ".adoc", ".tex", ".srt", ".vtt"),
+        "paragraphs and lists, in any usual encoding",
+    ),
+    FormatInfo("rst", "reStructuredText", (".rst", ".rest"), "headings, lists, tables, code", version=1),
+    FormatInfo(
+        "html",
+        "web pages",
+        (".html", ".htm", ".xhtml"),
+        "headings, paragraphs, lists, tables with their header row, code",
+        "menus, footers, scripts, hidden text",
+    ),
+    FormatInfo("pdf", "PDF", (".pdf",), "pages, headings of the outline, tables as rows", "pictures"),
+    FormatInfo("docx", "Word", (".docx", ".docm"), "headings, paragraphs, lists, tables, notes, comments", "macros"),
+    FormatInfo("odt", "OpenDocument text", (".odt",), "headings, paragraphs, lists, tables, notes, comments"),
+    FormatInfo("pptx", "PowerPoint", (".pptx", ".pptm"), "slides as pages, titles, tables, speaker notes", "macros"),
+    FormatInfo("xlsx", "Excel", (".xlsx", ".xlsm"), "sheets by name, rows with their header, comments", "macros"),
+    FormatInfo("csv", "CSV and TSV", (".csv", ".tsv"), "rows with their header"),
+    FormatInfo("epub", "EPUB", (".epub",), "chapters in reading order, as web pages are read"),
+    FormatInfo("mail", "e-mail", (".eml",), "headers, body, attachments of any format here"),
+    FormatInfo("mbox", "mailboxes", (".mbox",), "every message as e-mail is read"),
+    FormatInfo("notebook", "Jupyter notebooks", (".ipynb",), "text and code cells, text output"),
+    FormatInfo("json", "JSON", (".json", ".jsonl", ".ndjson"), "records under the names of what they stand in"),
+    FormatInfo(
+        "code",
+        "source code",
+        (
+            *(".py", ".pyi", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".tsx", ".java", ".kt", ".scala", ".c", ".h", ".cc"),
+            *(".cpp", ".hpp", ".cs", ".go", ".rs", ".rb", ".php", ".swift", ".m", ".lua", ".pl", ".r", ".jl"),
+            *(".sh", ".bash", ".zsh", ".ps1", ".bat", ".sql", ".css", ".scss", ".vue", ".svelte", ".proto"),
+            *(".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf", ".properties", ".xml"),
+        ),
+        "functions and classes as headings where the language is known, else its paragraphs",
+    ),
+)
+
+BY_SUFFIX: dict[str, FormatInfo] = {suffix: one for one in FORMATS for suffix in one.suffixes}
+VERSIONS: dict[str, int] = {one.name: one.version for one in FORMATS}
+
+UNREAD: dict[str, str] = {
+    ".doc": "save it as .docx",
+    ".xls": "save it as .xlsx",
+    ".ppt": "save it as .pptx",
+    ".rtf": "save it as .docx",
+    ".msg": "save it as .eml",
+}
+"""Suffixes of documents that are not read, and what their owner can do."""

@@ -1,0 +1,16 @@
+"""Bounds on what one file may make a parser do, beside the time and memory of its process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAX_DEPTH = 4
+"""How deep files may lie in files: an attachment of a message that is attached to a message, and one more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on one file: its `pages`, and how many files it lies in, as attachment (`depth`)."""
+
+    pages: int
+    depth: int = 0
