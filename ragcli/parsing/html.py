@@ -19,17 +19,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ragcli.errors import ParseFailed
+from ragcli.parsing.charsets import decode_labelled
 from ragcli.parsing.decode import decode
 from ragcli.records import Block, BlockKind, Document
 
 _DECLARED = re.compile(rb"(?:<meta[^>]{0,200}?charset|<\?xml[^>]{0,100}?encoding)\s*=\s*[\"']?\s*([\w-]{2,30})", re.I)
 _DECLARABLE = re.compile(r"gb|big5|shift|sjis|x-sjis|euc|ks_c|iso-|latin|windows-|cp\d|koi8|us-ascii", re.I)
-_LARGER = {  # what a label means in practice is a superset of what it says (WHATWG Encoding, "names and labels")
-    **dict.fromkeys(("gb2312", "gbk", "gb_2312-80", "x-gbk"), "gb18030"),
-    **dict.fromkeys(("shift_jis", "shift-jis", "sjis", "x-sjis"), "cp932"),
-    **dict.fromkeys(("euc-kr", "ks_c_5601-1987", "ks_c_5601"), "cp949"),
-    **dict.fromkeys(("iso-8859-1", "latin1", "us-ascii"), "cp1252"),
-}
 _SCRIPTS = "//head|//script|//style|//noscript|//template|//svg|//iframe|//object|//audio|//video|//canvas"
 _FURNITURE = (
     "//nav|//select|//textarea|//*[@role='navigation' or @role='menu' or @role='menubar' or @role='search']"
@@ -66,16 +61,19 @@ class _Piece:
     signs: int
 
 
-def parse_html(data: bytes) -> Document:
+def parse_html(data: bytes, *, whole: bool = False) -> Document:
     """Read a page's main content: headings, paragraphs, lists, tables and code.
 
-    Raises ParseFailed where there is no text in it, or its elements are nested too deeply to be read.
+    Where the `whole` page is content (a chapter, a mail), nothing but scripts is left out. Raises ParseFailed where
+    there is no text in it, or its elements are nested too deeply to be read.
     """
     source, warnings = _decode(data)
     root = _parse(source)
     titles = root.xpath("//head//title") or root.xpath("//title")
     title = _squash(titles[0].text or "")[:_MAX_HEADING] if titles else ""
-    pieces = _main_pieces(root, source) or list(_Walk(_drop(_parse(source), _SCRIPTS), judge=False).pieces())
+    pieces = [] if whole else _main_pieces(root, source)
+    if not pieces:
+        pieces = list(_Walk(_drop(root if whole else _parse(source), _SCRIPTS), judge=False).pieces())
     if not pieces:
         raise ParseFailed("no text")
     return _document(pieces, title, warnings)
@@ -90,10 +88,8 @@ def _decode(data: bytes) -> tuple[str, tuple[str, ...]]:
             return data.decode("utf-8"), ()
         except UnicodeDecodeError:
             pass
-        try:
-            return data.decode(_LARGER.get(label, label)), ()
-        except (LookupError, UnicodeDecodeError):
-            pass
+        if (text := decode_labelled(data, label)) is not None:
+            return text, ()
     return decode(data)
 
 

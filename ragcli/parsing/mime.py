@@ -1,0 +1,211 @@
+"""The bytes of an e-mail -> the tree of its parts, read by the standard library's parser within bounds.
+
+That parser may raise nearly anything on hostile headers, so every question to it goes through `_safely`. It is asked
+by its oldest rules (`Compat32`): those keep headers as they were sent, of which much is broken in ways that people's
+mail programs forgive. Decoding them is done here.
+"""
+
+from __future__ import annotations
+
+import binascii
+import quopri
+import re
+from collections.abc import Callable, Iterator
+from email.message import Message
+from email.parser import BytesFeedParser
+from email.policy import Compat32
+from itertools import groupby
+from typing import TypeVar
+
+from ragcli.errors import ParseFailed
+from ragcli.parsing.building import squash
+from ragcli.parsing.charsets import decode_labelled
+from ragcli.parsing.decode import decode
+
+MAX_HEADER = 10_000
+"""Most characters of a header that are looked at."""
+_MAX_NESTING = 50
+_MAX_PARTS = 20_000
+_FED_AT_ONCE = 1 << 20  # bytes
+
+_USUAL_HEADERS = ("from", "to", "subject", "date", "received", "message-id", "content-type", "mime-version", "x-mailer")
+_ENCODED_WORD = re.compile(r"=\?([^?\s*]{1,40})(?:\*[^?\s]{0,40})?\?([bq])\?([^?]*)\?=", re.IGNORECASE)
+_FOLD = re.compile(r"\r\n?|\n")
+_UNLABELLED = frozenset(("", "us-ascii", "ascii", "unknown", "unknown-8bit", "x-unknown", "8bit", "binary", "default"))
+_LATIN = frozenset(("iso-8859-1", "latin1", "windows-1252"))
+
+Answer = TypeVar("Answer")
+
+
+class _Policy(Compat32):
+    """Headers as they were sent, none of them longer than MAX_HEADER."""
+
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        name, _, value = sourcelines[0].partition(":")
+        return name, "".join((value, *sourcelines[1:]))[:MAX_HEADER].strip(" \t\r\n")
+
+    def header_fetch_parse(self, name: str, value: str) -> str:
+        return value
+
+
+class _Message(Message):
+    """A part that knows how deep it lies, and how many there are in all.
+
+    Raises ParseFailed, in the middle of parsing, where that is too much.
+    """
+
+    nesting = 0
+    family: list[int]
+
+    def __init__(self, policy: _Policy) -> None:
+        super().__init__(policy)
+        self.family = [1]
+
+    def attach(self, payload: _Message) -> None:  # type: ignore[override]
+        payload.nesting = self.nesting + 1
+        payload.family = self.family
+        self.family[0] += 1
+        if payload.nesting > _MAX_NESTING:
+            raise ParseFailed(f"its parts are nested over {_MAX_NESTING} deep")
+        if self.family[0] > _MAX_PARTS:
+            raise ParseFailed(f"it has over {_MAX_PARTS} parts")
+        super().attach(payload)
+
+
+class Part:
+    """One part of a mail: text, an attachment, an attached mail, or what holds other parts."""
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+        self.type: str = _safely(message.get_content_type, "text/plain")
+        self.charset: str = _safely(lambda: str(message.get_content_charset("") or ""), "")
+        self.attached: bool = _safely(message.get_content_disposition, None) == "attachment"
+        self.name = squash(header_text(_safely(lambda: str(message.get_filename("")), ""), self.charset))
+        payload = message.get_payload()
+        self._inner: list[Message] = payload if isinstance(payload, list) else []
+
+    @property
+    def parts(self) -> Iterator[Part]:
+        """The parts that stand in this one; of an attached mail, that mail."""
+        return (Part(message) for message in self._inner)
+
+    @property
+    def holds_parts(self) -> bool:
+        """Whether there are any."""
+        return bool(self._inner)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the text shows this part where it wants: a picture of the layout, no attachment of its own."""
+        return not self.attached and self._message.get("content-id") is not None
+
+    def header(self, name: str) -> str:
+        """Return a header's text on one line, the first of that name; "" where there is none."""
+        return squash(header_text(str(self._message.get(name, "")), self.charset))
+
+    def parameter(self, name: str) -> str:
+        """Return a parameter of the content type in lower case; "" where it is not given."""
+        return _safely(lambda: str(self._message.get_param(name, "")), "").lower()
+
+    def data(self) -> bytes:
+        """Return the content of a part without parts. Broken base64 or the like gives what can be read of it."""
+        value = _safely(lambda: self._message.get_payload(decode=True), b"")
+        return value if isinstance(value, bytes) else b""
+
+    def wrapped(self) -> bytes:
+        """Return the content of an attached mail that was encoded, which it must not be and some are; else b""."""
+        encoding = str(self._message.get("content-transfer-encoding", "")).strip().lower()
+        inner = self._inner[0].get_payload() if len(self._inner) == 1 and not self._inner[0].keys() else None
+        if not isinstance(inner, str) or encoding not in ("base64", "quoted-printable"):
+            return b""
+        raw = inner.encode("utf-8", "surrogateescape")
+        return _safely(lambda: binascii.a2b_base64(raw) if encoding == "base64" else quopri.decodestring(raw), b"")
+
+    def fields(self) -> str:
+        """Return all headers, and the text after them, as they stand: what a delivery report consists of."""
+        payload = self._message.get_payload()
+        fields = (f"{name}: {header_text(str(value), self.charset)}" for name, value in self._message.raw_items())
+        return "\n".join((*fields, payload if isinstance(payload, str) else ""))
+
+
+def read_message(data: bytes) -> Part:
+    """Return the message. Raises ParseFailed where it is none, or has too many parts or too deep ones."""
+    parser = BytesFeedParser(_Message, policy=_Policy())
+    try:
+        for start in range(0, len(data), _FED_AT_ONCE):
+            parser.feed(data[start : start + _FED_AT_ONCE])
+        message = parser.close()
+    except (MemoryError, ParseFailed):
+        raise
+    except Exception as error:
+        raise ParseFailed(f"broken: its parts cannot be told apart ({type(error).__name__})") from None
+    if not any(name in message for name in _USUAL_HEADERS):
+        raise ParseFailed("broken: it has none of the headers of an e-mail")
+    return Part(message)
+
+
+def text_of(data: bytes, charset: str) -> tuple[str, tuple[str, ...]]:
+    """Decode a text that says what its encoding is, and say where that was not to be believed.
+
+    Raises ParseFailed where it is no text.
+    """
+    if charset in _UNLABELLED:
+        return decode(data)
+    if charset in _LATIN and (text := decode_labelled(data, "utf-8")) is not None:
+        return text, ()  # no text in those is UTF-8 by chance; programs that say the one and send the other are many
+    for label in (charset, "utf-8"):
+        if (text := decode_labelled(data, label)) is not None:
+            return text, ()
+    replaced = decode_labelled(data, charset, "replace")
+    if replaced is not None:
+        return replaced, (f"{replaced.count(chr(0xFFFD))} characters are not valid {charset} and were replaced",)
+    text, warnings = decode(data)
+    return text, warnings or (f"its encoding {charset[:40]} is unknown",)
+
+
+def header_text(raw: str, charset: str) -> str:
+    """Return what a header says: encoded words (RFC 2047) and raw bytes decoded, as far as they can be.
+
+    `raw` holds bytes over 127 as the surrogates that stand for them; `charset` is that of the text below.
+    """
+    raw = _FOLD.sub("", raw[:MAX_HEADER])
+    pieces: list[tuple[str, bytes]] = []  # label, or "" for what stands between encoded words
+    end = 0
+    for match in _ENCODED_WORD.finditer(raw):
+        between = raw[end : match.start()]
+        if between.strip() or not pieces:  # white space between two encoded words is none
+            pieces.append(("", between.encode("utf-8", "surrogateescape")))
+        pieces.append((match[1].lower(), _word_bytes(match[2].lower(), match[3])))
+        end = match.end()
+    pieces.append(("", raw[end:].encode("utf-8", "surrogateescape")))
+    # Words of one encoding are joined before they are decoded: a character may have been cut between them.
+    groups = groupby(pieces, key=lambda piece: piece[0])
+    return "".join(_short_text(b"".join(piece for _, piece in group), label or charset) for label, group in groups)
+
+
+def _word_bytes(how: str, text: str) -> bytes:
+    raw = text.encode("utf-8", "surrogateescape")
+    if how == "q":
+        return quopri.decodestring(raw, header=True)
+    kept = re.sub(rb"[^A-Za-z0-9+/]", b"", raw)
+    kept = kept[:-1] if len(kept) % 4 == 1 else kept
+    return binascii.a2b_base64(kept + b"=" * (-len(kept) % 4))
+
+
+def _short_text(data: bytes, label: str) -> str:
+    """Decode a few words, on which guessing an encoding would be in vain."""
+    if data.isascii() and label not in ("utf-7", "hz-gb-2312", "iso-2022-jp", "iso-2022-kr", "iso-2022-cn"):
+        return data.decode("ascii")
+    labels = ("utf-8", label, "gb18030") if label in _UNLABELLED | _LATIN else (label, "utf-8", "gb18030")
+    found = next((text for one in labels if (text := decode_labelled(data, one)) is not None), None)
+    return data.decode("utf-8", "replace") if found is None else found
+
+
+def _safely(ask: Callable[[], Answer], otherwise: Answer) -> Answer:
+    """Return the standard library's answer, or `otherwise` where a broken header is too much for it."""
+    try:
+        return ask()
+    except MemoryError:
+        raise
+    except Exception:
+        return otherwise
