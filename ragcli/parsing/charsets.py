@@ -8,7 +8,7 @@ _KNOWN = re.compile(
     r"(?:gb|hz|big5|shift|sjis|x-sjis|euc|ks_c|iso-|iso8859|latin|windows-|cp\d|koi8|us-ascii|utf-?(?:8|7|16|32))[\w.:-]*",
     re.IGNORECASE | re.ASCII,
 )
-"""Names of encodings. Python knows more, some of which are none (`punycode`, `hex`) and slow or odd on hostile bytes."""
+"""Names of encodings. Python knows more, some of which are none (`hex`), or slow on hostile bytes (`punycode`)."""
 _LARGER = {  # what a label means in practice is a superset of what it says (WHATWG Encoding, "names and labels")
     **dict.fromkeys(("gb2312", "gbk", "gb_2312-80", "x-gbk"), "gb18030"),
     **dict.fromkeys(("shift_jis", "shift-jis", "sjis", "x-sjis"), "cp932"),

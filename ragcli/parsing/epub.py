@@ -180,14 +180,18 @@ def _add_chapters(
             if error.message == "no text":
                 empty += 1
             else:
-                warnings.append(f"chapter {posixpath.basename(name)[:100]} was not read: {error.message}")
+                warnings.append(f"chapter {_shown(name)} was not read: {error.message}")
             continue
         _add_chapter(builder, page, titles.get(name, ()))
-        warnings += [f"chapter {posixpath.basename(name)[:100]}: {warning}" for warning in page.warnings]
+        warnings += [f"chapter {_shown(name)}: {warning}" for warning in page.warnings]
         read += 1
     if empty > read:  # covers, plates and blank pages stand in every book
         warnings.append(f"{empty} of {len(names)} pages have no text (pictures?)")
     return read
+
+
+def _shown(name: str) -> str:
+    return squash(posixpath.basename(name))[:100]
 
 
 def _add_chapter(builder: Builder, page: Document, path: Path) -> None:

@@ -1,8 +1,7 @@
 """E-mail and mailboxes -> Document: every message under its subject, its attachments under their names.
 
-Subject > (headings of the text)
-Subject > Attachment: report.pdf > page 3 > (headings of the page)
-Subject > Attached message > Subject of that > ...
+Headings: Subject > (those of the text); Subject > Attachment: report.pdf > page 3 > (those of the page);
+Subject > Attached message > Subject of that > and so on.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _BY_TYPE: dict[str, Format] = {
     "message/rfc822": "mail",
 }
 _SIGNATURES = re.compile(r"application/(?:pgp-signature|(?:x-)?pkcs7-signature|pgp-encrypted)")
-_SEALED = re.compile(r"application/(?:x-)?pkcs7-mime")
+_SEALED = frozenset((".asc", ".gpg", ".pgp", ".p7m", ".p7c"))
 _ARCHIVES = frozenset((".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".jar"))
 _SEE_HTML = re.compile(
     r"(?:view|see|read|display|open)\b.{0,100}\b(?:html|browser|online)|\bhtml\b.{0,80}\b(?:client|viewer|reader|program)"
@@ -109,7 +108,7 @@ def _told(warnings: Sequence[str]) -> Sequence[str]:
     if len(warnings) <= _MAX_WARNINGS:
         return warnings
     kept = _MAX_WARNINGS - 1
-    return [f"{len(warnings) - kept} more warnings like the following", *warnings[:kept]]
+    return [*warnings[:kept], f"and {len(warnings) - kept} more like these"]
 
 
 class _Reader:
@@ -125,7 +124,7 @@ class _Reader:
         self.builder.heading(message.header("subject") or "(no subject)", level)
         headers = ((name, message.header(name)) for name in ("From", "To", "Cc", "Date"))
         self.builder.add("\n".join(f"{name}: {text}" for name, text in headers if text))
-        if any(len(message.header(name)) >= MAX_HEADER for name in ("Subject", "From", "To", "Cc")):
+        if any(message.is_cut(name) for name in ("Subject", "From", "To", "Cc")):
             self.warnings.append(f"a header was cut after {MAX_HEADER:,} characters")
         for number, leaf in enumerate(_leaves(message)):
             if number == _MAX_LEAVES:
@@ -149,9 +148,7 @@ class _Reader:
     def _add_attached_message(self, leaf: Part, level: int, depth: int) -> None:
         name = leaf.name[:_MAX_NAME]
         if depth + 1 > MAX_DEPTH:
-            self.warnings.append(
-                f"attached message {name} was not read: it lies in {depth + 1} others".replace("  ", " ")
-            )
+            self.warnings.append(f"an attached message was not read: it lies in {depth + 1} others")
             return
         self.builder.heading(f"Attachment: {name}" if name else "Attached message", level)
         for message in leaf.parts:
@@ -166,9 +163,9 @@ class _Reader:
             if leaf.type == "text/html":
                 document = parse_html(text.encode("utf-8", "replace"), whole=True)
             elif leaf.parameter("format") == "flowed":
-                document = parse_text(_unflowed(clean(text), leaf.parameter("delsp") == "yes"))
+                document = parse_text(_unflowed(clean(text).strip("\n"), leaf.parameter("delsp") == "yes"))
             else:
-                document = parse_text(clean(text))
+                document = parse_text(clean(text).strip("\n"))
         except ParseFailed as error:
             self.warnings.append(f"its text was not read: {error.message}")
             return
@@ -258,8 +255,8 @@ def _why_not(part: Part) -> str:
         return "" if part.embedded else "a picture"
     if part.name.lower() == "winmail.dat" or "ms-tnef" in part.type:
         return "Outlook packed the message's own attachments into it"
-    if _SEALED.fullmatch(part.type):
-        return "it is encrypted or sealed"
+    if suffix in _SEALED or part.type.endswith("pkcs7-mime"):
+        return "it is encrypted, or sealed by a signature around it"
     if suffix in _ARCHIVES:
         return "an archive"
     return UNREAD.get(suffix, "binary")
@@ -267,7 +264,7 @@ def _why_not(part: Part) -> str:
 
 def _unflowed(text: str, joined: bool) -> str:
     """Join the lines of a paragraph that was sent as `format=flowed` (RFC 3676). `joined`: without the space."""
-    lines: list[str] = []
+    lines: list[list[str]] = []
     open_depth = -1  # how deep the line that goes on is quoted; -1 where none does
     for raw in text.split("\n"):
         depth = len(raw) - len(raw.lstrip(">"))
@@ -275,8 +272,8 @@ def _unflowed(text: str, joined: bool) -> str:
         flows = line.endswith(" ") and line != "-- "
         kept = line[:-1] if flows and joined else line
         if depth == open_depth and line != "-- ":
-            lines[-1] += kept
+            lines[-1].append(kept)
         else:
-            lines.append(">" * depth + (" " if depth else "") + kept)
+            lines.append([">" * depth + (" " if depth else ""), kept])
         open_depth = depth if flows else -1
-    return "\n".join(lines)
+    return "\n".join("".join(line) for line in lines)

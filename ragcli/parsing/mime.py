@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from email.message import Message
 from email.parser import BytesFeedParser
-from email.policy import Compat32
+from email.policy import Compat32, Policy
 from itertools import groupby
 from typing import TypeVar
 
@@ -42,10 +42,13 @@ class _Policy(Compat32):
 
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
         name, _, value = sourcelines[0].partition(":")
-        return name, "".join((value, *sourcelines[1:]))[:MAX_HEADER].strip(" \t\r\n")
+        return name, "".join((value, *sourcelines[1:])).strip(" \t\r\n")[:MAX_HEADER]
 
     def header_fetch_parse(self, name: str, value: str) -> str:
         return value
+
+
+_POLICY = _Policy()
 
 
 class _Message(Message):
@@ -57,7 +60,7 @@ class _Message(Message):
     nesting = 0
     family: list[int]
 
-    def __init__(self, policy: _Policy) -> None:
+    def __init__(self, policy: Policy = _POLICY) -> None:
         super().__init__(policy)
         self.family = [1]
 
@@ -77,12 +80,13 @@ class Part:
 
     def __init__(self, message: Message) -> None:
         self._message = message
-        self.type: str = _safely(message.get_content_type, "text/plain")
-        self.charset: str = _safely(lambda: str(message.get_content_charset("") or ""), "")
+        self.type = squash(_safely(message.get_content_type, "text/plain"))
+        self.charset = squash(_safely(lambda: str(message.get_content_charset("") or ""), ""))
         self.attached: bool = _safely(message.get_content_disposition, None) == "attachment"
         self.name = squash(header_text(_safely(lambda: str(message.get_filename("")), ""), self.charset))
         payload = message.get_payload()
-        self._inner: list[Message] = payload if isinstance(payload, list) else []
+        inner = payload if isinstance(payload, list) else []
+        self._inner = [one for one in inner if isinstance(one, Message)]
 
     @property
     def parts(self) -> Iterator[Part]:
@@ -103,14 +107,22 @@ class Part:
         """Return a header's text on one line, the first of that name; "" where there is none."""
         return squash(header_text(str(self._message.get(name, "")), self.charset))
 
+    def is_cut(self, name: str) -> bool:
+        """Whether a header is so long that only its beginning is looked at."""
+        return len(str(self._message.get(name, ""))) >= MAX_HEADER
+
     def parameter(self, name: str) -> str:
         """Return a parameter of the content type in lower case; "" where it is not given."""
         return _safely(lambda: str(self._message.get_param(name, "")), "").lower()
 
     def data(self) -> bytes:
         """Return the content of a part without parts. Broken base64 or the like gives what can be read of it."""
-        value = _safely(lambda: self._message.get_payload(decode=True), b"")
-        return value if isinstance(value, bytes) else b""
+
+        def content() -> bytes:
+            value = self._message.get_payload(decode=True)
+            return value if isinstance(value, bytes) else b""
+
+        return _safely(content, b"")
 
     def wrapped(self) -> bytes:
         """Return the content of an attached mail that was encoded, which it must not be and some are; else b""."""
@@ -130,7 +142,7 @@ class Part:
 
 def read_message(data: bytes) -> Part:
     """Return the message. Raises ParseFailed where it is none, or has too many parts or too deep ones."""
-    parser = BytesFeedParser(_Message, policy=_Policy())
+    parser = BytesFeedParser(_Message, policy=_POLICY)
     try:
         for start in range(0, len(data), _FED_AT_ONCE):
             parser.feed(data[start : start + _FED_AT_ONCE])
