@@ -165,14 +165,14 @@ def text_of(data: bytes, charset: str) -> tuple[str, tuple[str, ...]]:
         return decode(data)
     if charset in _LATIN and (text := decode_labelled(data, "utf-8")) is not None:
         return text, ()  # no text in those is UTF-8 by chance; programs that say the one and send the other are many
+    replaced = decode_labelled(data, charset, "replace")
+    if replaced is None:
+        text, warnings = decode(data)
+        return text, warnings or (f"its encoding {charset[:40]} is unknown",)
     for label in (charset, "utf-8"):
         if (text := decode_labelled(data, label)) is not None:
             return text, ()
-    replaced = decode_labelled(data, charset, "replace")
-    if replaced is not None:
-        return replaced, (f"{replaced.count(chr(0xFFFD))} characters are not valid {charset} and were replaced",)
-    text, warnings = decode(data)
-    return text, warnings or (f"its encoding {charset[:40]} is unknown",)
+    return replaced, (f"{replaced.count(chr(0xFFFD))} characters are not valid {charset} and were replaced",)
 
 
 def header_text(raw: str, charset: str) -> str:

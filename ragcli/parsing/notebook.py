@@ -76,7 +76,8 @@ def _add_markdown(builder: Builder, source: str) -> None:
     """Add a cell of Markdown. Its headings go on from those of the cells before, and hold for the cells after it."""
     document = parse_markdown(_EMBEDDED.sub("", source))
     section: list[Block] = []
-    for block in document.blocks:
+    for whole in document.blocks:
+        block = replace(whole, end=whole.start + len(document.text[whole.start : whole.end].rstrip()))
         if block.kind == "heading":
             builder.include(replace(document, blocks=tuple(section)))
             section = []
