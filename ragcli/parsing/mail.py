@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -226,7 +227,9 @@ def _chosen(alternatives: Sequence[Part]) -> Part | None:
     others = [one for one in alternatives if one.type != "text/plain" and (one.holds_parts or one.type == "text/html")]
     for one in alternatives:
         if one.type == "text/plain" and _is_text(one):
-            sample = one.data()[: 4 * _MAX_SEE_HTML].decode("utf-8", "replace").strip()
+            sample = ""
+            with suppress(ParseFailed):
+                sample = one.data()[: 4 * _MAX_SEE_HTML].decode("utf-8", "replace").strip()
             see_html = len(sample) < _MAX_SEE_HTML and _SEE_HTML.search(sample) is not None
             if sample and not (see_html and others):
                 return one

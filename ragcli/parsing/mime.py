@@ -11,6 +11,8 @@ import binascii
 import quopri
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from email.errors import InvalidBase64LengthDefect
 from email.message import Message
 from email.parser import BytesFeedParser
 from email.policy import Compat32, Policy
@@ -84,8 +86,7 @@ class Part:
         self.charset = squash(_safely(lambda: str(message.get_content_charset("") or ""), ""))
         self.attached: bool = _safely(message.get_content_disposition, None) == "attachment"
         self.name = squash(header_text(_safely(lambda: str(message.get_filename("")), ""), self.charset))
-        payload = message.get_payload()
-        inner = payload if isinstance(payload, list) else []
+        inner = message.get_payload() if message.is_multipart() else ()
         self._inner = [one for one in inner if isinstance(one, Message)]
 
     @property
@@ -116,28 +117,33 @@ class Part:
         return _safely(lambda: str(self._message.get_param(name, "")), "").lower()
 
     def data(self) -> bytes:
-        """Return the content of a part without parts. Broken base64 or the like gives what can be read of it."""
+        """Return the content of a part without parts; of damaged base64 what can be read of it.
 
-        def content() -> bytes:
-            value = self._message.get_payload(decode=True)
-            return value if isinstance(value, bytes) else b""
-
-        return _safely(content, b"")
+        Raises ParseFailed where it cannot be decoded at all.
+        """
+        value = _safely(lambda: self._message.get_payload(decode=True), None)
+        if not isinstance(value, bytes):
+            raise ParseFailed("it cannot be decoded")
+        undecoded = any(isinstance(defect, InvalidBase64LengthDefect) for defect in self._message.defects)
+        return _base64(value) if undecoded else value
 
     def wrapped(self) -> bytes:
         """Return the content of an attached mail that was encoded, which it must not be and some are; else b""."""
         encoding = str(self._message.get("content-transfer-encoding", "")).strip().lower()
-        inner = self._inner[0].get_payload() if len(self._inner) == 1 and not self._inner[0].keys() else None
-        if not isinstance(inner, str) or encoding not in ("base64", "quoted-printable"):
+        if encoding not in ("base64", "quoted-printable") or len(self._inner) != 1 or self._inner[0].keys():
             return b""
-        raw = inner.encode("utf-8", "surrogateescape")
-        return _safely(lambda: binascii.a2b_base64(raw) if encoding == "base64" else quopri.decodestring(raw), b"")
+        with suppress(ParseFailed):
+            raw = Part(self._inner[0]).data()
+            return _base64(raw) if encoding == "base64" else quopri.decodestring(raw)
+        return b""
 
     def fields(self) -> str:
         """Return all headers, and the text after them, as they stand: what a delivery report consists of."""
-        payload = self._message.get_payload()
+        text = b""
+        with suppress(ParseFailed):
+            text = self.data()
         fields = (f"{name}: {header_text(str(value), self.charset)}" for name, value in self._message.raw_items())
-        return "\n".join((*fields, payload if isinstance(payload, str) else ""))
+        return "\n".join((*fields, text.decode("utf-8", "replace")))
 
 
 def read_message(data: bytes) -> Part:
@@ -199,7 +205,12 @@ def _word_bytes(how: str, text: str) -> bytes:
     raw = text.encode("utf-8", "surrogateescape")
     if how == "q":
         return quopri.decodestring(raw, header=True)
-    kept = re.sub(rb"[^A-Za-z0-9+/]", b"", raw)
+    return _base64(raw)
+
+
+def _base64(raw: bytes) -> bytes:
+    """Decode what comes before the padding, whatever is in between or missing at the end."""
+    kept = re.sub(rb"[^A-Za-z0-9+/]", b"", raw.partition(b"=")[0])
     kept = kept[:-1] if len(kept) % 4 == 1 else kept
     return binascii.a2b_base64(kept + b"=" * (-len(kept) % 4))
 

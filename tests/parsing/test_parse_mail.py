@@ -87,7 +87,7 @@ def mbox(data: bytes) -> Document:
 
 
 def simple(body: bytes, *headers: str) -> bytes:
-    return HEADERS + "".join(f"{line}\n" for line in headers).encode() + b"\n" + body
+    return HEADERS + "".join(f"{line}\n" for line in headers).encode("utf-8", "surrogateescape") + b"\n" + body
 
 
 def multipart(kind: str, *parts: bytes) -> bytes:
@@ -324,6 +324,12 @@ def test_a_boundary_that_never_comes_or_never_ends_loses_no_words() -> None:
     assert texts(open_end)[-1] == "The words."
 
 
+def test_damaged_base64_gives_what_can_be_read_of_it() -> None:
+    whole = base64.b64encode(b"The words of it. And more of them.")
+    for damaged in (whole[:-3], whole[:41] + b"!\n" + whole[41:], whole + b"\n\n--\nA list's footer"):
+        assert "The words of it." in mail(simple(damaged, "Content-Transfer-Encoding: base64")).text
+
+
 def test_without_subject_or_body_there_are_the_headers() -> None:
     assert texts(mail(b"From: a@example.org\n\n")) == ["(no subject)", "From: a@example.org"]
 
@@ -354,6 +360,7 @@ HOSTILE = {
     "NULs": (b"Subject: a\0b\nTo\0: x\nContent-Type: text/\0plain; charset=\0\n\n" + b"word\0 words " * 9, ""),
     "odd charset": (b"Subject: x\nContent-Type: text/plain; charset=\xff\x1b\xfe\n\nwords", ""),
     "bad RFC 2231": (b"Subject: x\nContent-Type: text/plain; charset*=a'b'%ff%00\n\nwords", ""),
+    "bytes and an impossible charset": (simple(b"w\xff", "Content-Type: text/plain; charset=\udcc3"), ""),
     "bad base64": (b"Subject: x\nContent-Transfer-Encoding: base64\n\n" + b"a=\n=" * 200_000, ""),
     "flowed": (simple(b"a \n" * 300_000, "Content-Type: text/plain; format=flowed"), ""),
     "deep page": (simple(b"<div>" * 50_000, "Content-Type: text/html"), "its elements are nested too deeply"),
