@@ -64,17 +64,20 @@ class Builder:
         under: Sequence[str] = (),
         heading: tuple[str, ...] | None = None,
         header: str = "",
+        depth: int = 0,
     ) -> None:
         """Add a block, where it has any text. Spaces are squashed except in code; line ends stay.
 
         It stands under the headings in force and, below them, `under`; or under `heading` alone. `header` is the
-        header row of a table row. Raises ParseFailed where the document gets too long.
+        header row of a table row. `depth` counts the lists around a list item's own: it is indented by two spaces
+        for each. Raises ParseFailed where the document gets too long.
         """
         text = clean(text)
         if kind == "code":
             text = text.rstrip().lstrip("\n")
         else:
-            text = "\n".join(line for raw in text.split("\n") if (line := _SPACE.sub(" ", raw).strip()))
+            indent = "  " * depth
+            text = "\n".join(indent + line for raw in text.split("\n") if (line := _SPACE.sub(" ", raw).strip()))
         if not text.strip():
             return
         if heading is None:

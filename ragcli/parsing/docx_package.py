@@ -1,0 +1,93 @@
+"""The parts of a Word file: the document, and what it names beside it (styles, notes, headers, ...).
+
+Read without python-docx, which refuses .docm files, Strict Open XML, and any file that names a part which is not
+there. Only members of the container are read; a link out of it is left alone.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Any
+
+from ragcli.errors import ParseFailed
+from ragcli.parsing.archive import MAX_XML, Archive, parse_xml
+
+W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
+MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
+R_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
+_RELATIONSHIP = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
+_TITLE = "{http://purl.org/dc/elements/1.1/}title"
+_STRICT = (  # the names of Strict Open XML, and what the usual files call the same
+    (b"http://purl.oclc.org/ooxml/wordprocessingml/main", W[1:-1].encode()),
+    (b"http://purl.oclc.org/ooxml/officeDocument/math", M[1:-1].encode()),
+    (b"http://purl.oclc.org/ooxml/officeDocument/relationships", R_ID[1:-3].encode()),
+)
+
+
+class Package:
+    """A Word file in memory. Raises ParseFailed where it is broken, locked, a bomb, or no Word file.
+
+    `warnings` tells of parts beside the document that could not be read.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._archive = Archive(data)
+        self.warnings: list[str] = []
+        around = self._related("")
+        self._core = next((target for kind, target in around.values() if kind == "core-properties"), "")
+        mains = [target for kind, target in around.values() if kind == "officeDocument"]
+        main = mains[0] if mains else "word/document.xml"
+        self.document = self._xml(main)
+        if self.document.tag != f"{W}document":
+            raise ParseFailed("broken: it is no Word document")
+        self._parts = self._related(main)
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether there are pictures, which are never read."""
+        return any("/media/" in name for name in self._archive.names)
+
+    @property
+    def title(self) -> str:
+        """The title in the file's properties, or ""."""
+        if self._core not in self._archive:
+            return ""
+        try:
+            return self._xml(self._core).findtext(_TITLE) or ""
+        except ParseFailed:
+            return ""
+
+    def part(self, kind: str) -> Any:
+        """Return the root of the part that the document names as its `kind` ("styles", ...); None without one."""
+        named = [target for known, target in self._parts.values() if known == kind]
+        return self._optional(named[0]) if named else None
+
+    def by_id(self, id: str) -> Any:
+        """Return the root of the part that the document names by this relationship; None without one."""
+        return self._optional(self._parts[id][1]) if id in self._parts else None
+
+    def _optional(self, name: str) -> Any:
+        try:
+            return self._xml(name)
+        except ParseFailed as error:
+            self.warnings.append(f"a part could not be read ({error.message})")
+            return None
+
+    def _xml(self, name: str) -> Any:
+        data = self._archive.read(name, MAX_XML)
+        for strict, usual in _STRICT:
+            data = data.replace(strict, usual)
+        return parse_xml(data, name)
+
+    def _related(self, part: str) -> dict[str, tuple[str, str]]:
+        """Return what a part names: relationship id -> (kind, member). Nothing outside of the container is named."""
+        folder, name = posixpath.split(part)
+        rels = posixpath.join(folder, "_rels", f"{name}.rels")
+        found: dict[str, tuple[str, str]] = {}
+        if rels in self._archive:
+            for one in self._xml(rels).iter(_RELATIONSHIP):
+                if one.get("TargetMode") != "External":
+                    member = posixpath.normpath(posixpath.join("/", folder, one.get("Target", ""))).lstrip("/")
+                    found[one.get("Id", "")] = (one.get("Type", "").rpartition("/")[2], member)
+        return found
