@@ -129,3 +129,32 @@ class Builder:
             raise ParseFailed("no text")
         text = "".join(self._parts)
         return Document(text, tuple(self._blocks), squash(title)[:MAX_HEADING], pages, tuple(warnings))
+
+
+class TableRows:
+    """Adds the rows of a table to a Builder as they are read, for tables with other things between their rows.
+
+    Where the table marks its header rows (`marked`), those are the header; else its first row is, unless it is alone
+    (`count` is how many rows there are).
+    """
+
+    def __init__(self, builder: Builder, marked: bool, count: int, under: Sequence[str] = ()) -> None:
+        self._builder = builder
+        self._marked = marked
+        self._alone = count < 2
+        self._under = under
+        self._header = ""
+        self._in_head = True
+
+    def add(self, cells: Sequence[str], is_header: bool = False) -> None:
+        """Add one row, where it has any text. `is_header` is whether the table marks it so."""
+        row = [squash(cell) for cell in cells]
+        while row and not row[-1]:
+            row.pop()
+        text = " | ".join(row)
+        if not text.strip(" |"):
+            return
+        self._in_head = self._in_head and (is_header if self._marked else not self._header and not self._alone)
+        self._builder.add(text, "table_row", under=self._under, header="" if self._in_head else self._header)
+        if self._in_head:
+            self._header = " / ".join(filter(None, (self._header, text)))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ragcli.errors import ParseFailed
-from ragcli.parsing.building import MAX_HEADING, Builder, squash
+from ragcli.parsing.building import MAX_HEADING, Builder, TableRows, squash
 from ragcli.parsing.docx_package import MC, R_ID, Package, W
 from ragcli.parsing.docx_runs import Runs, chosen, read_runs
 from ragcli.parsing.docx_styles import Look, Numbering, Styles, switch
@@ -36,16 +36,6 @@ _NO_TITLE = re.compile(
 )
 
 
-@dataclass(slots=True)
-class _Table:
-    """A table that is being read: its header row so far, and whether its header is marked as such."""
-
-    header: str
-    marked: bool
-    rows: int
-    in_head: bool = True
-
-
 @dataclass(frozen=True, slots=True)
 class _Frame:
     """Something whose blocks are still to be read. Headings count in the main text only."""
@@ -53,7 +43,7 @@ class _Frame:
     items: Iterator[Any]
     under: tuple[str, ...] = ()
     main: bool = False
-    table: _Table | None = None
+    rows: TableRows | None = None
 
 
 def parse_docx(data: bytes) -> Document:
@@ -115,8 +105,8 @@ class _Reader:
             item = next(frame.items, None)
             if item is None:
                 self._frames.pop()
-            elif frame.table is not None:
-                self._row(item, frame, frame.table)
+            elif frame.rows is not None:
+                self._row(item, frame, frame.rows)
             elif item.tag == _TABLE:
                 self._table(item, frame)
             else:
@@ -173,9 +163,10 @@ class _Reader:
             self._frames.append(_Frame(blocks, frame.under, frame.main))
             return
         marked = bool(rows) and _is_header(rows[0])
-        self._frames.append(_Frame(iter(rows), frame.under, table=_Table("", marked, len(rows))))
+        table_rows = TableRows(self.builder, marked, len(rows), frame.under)
+        self._frames.append(_Frame(iter(rows), frame.under, rows=table_rows))
 
-    def _row(self, row: Any, frame: _Frame, table: _Table) -> None:
+    def _row(self, row: Any, frame: _Frame, rows: TableRows) -> None:
         cells: list[str] = []
         inside, tables = Runs(), []
         for cell in _through(row, {_CELL}):
@@ -188,16 +179,8 @@ class _Reader:
                 words.append(f"{mark} {runs.text}" if mark and runs.text.strip() else runs.text)
                 inside.boxes += runs.boxes
                 inside.notes += runs.notes
-            cells.append(squash(" ".join(words)))
-        while cells and not cells[-1]:
-            cells.pop()
-        text = " | ".join(cells)
-        if text.strip(" |"):
-            first = not table.marked and not table.header and table.rows > 1
-            table.in_head = table.in_head and (first or (table.marked and _is_header(row)))
-            self.builder.add(text, "table_row", under=frame.under, header="" if table.in_head else table.header)
-            if table.in_head:
-                table.header = " / ".join(filter(None, (table.header, text)))
+            cells.append(" ".join(words))
+        rows.add(cells, _is_header(row))
         self._open(inside, frame, tables)
 
     def _margins(self) -> Iterator[tuple[str, Any]]:

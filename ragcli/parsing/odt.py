@@ -13,7 +13,7 @@ from typing import Any
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.archive import Archive
-from ragcli.parsing.building import MAX_HEADING, Builder, squash
+from ragcli.parsing.building import MAX_HEADING, Builder, TableRows, squash
 from ragcli.parsing.numbering import Counter
 from ragcli.parsing.odt_styles import DC, DRAW, MAX_DEPTH, OFFICE, STYLE, TABLE, TEXT, XML_ID, Styles, number
 from ragcli.records import Document
@@ -62,16 +62,6 @@ class _Item:
     fresh: bool = True
 
 
-@dataclass(slots=True)
-class _Table:
-    """A table that is being read: its header row so far, and whether its header is marked as such."""
-
-    header: str
-    marked: bool
-    rows: int
-    in_head: bool = True
-
-
 @dataclass(frozen=True, slots=True)
 class _Frame:
     """Something whose blocks are still to be read. Headings count in the main text only."""
@@ -80,7 +70,7 @@ class _Frame:
     under: tuple[str, ...] = ()
     main: bool = False
     item: _Item | None = None
-    table: _Table | None = None
+    rows: TableRows | None = None
 
 
 def parse_odt(data: bytes) -> Document:
@@ -195,7 +185,7 @@ class _Reader:
             goes_on = element.get(f"{TEXT}continue-list") or (
                 style if element.get(f"{TEXT}continue-numbering") == "true" else ""
             )
-            item = _Item(style, 0, self._lists.get(goes_on) or Counter())
+            item = _Item(style, 0, (self._lists.get(goes_on) if goes_on else None) or Counter())
             self._lists[style] = self._lists[element.get(XML_ID, "")] = item.counter
         self._frames.append(replace(frame, items=_through(element, _ITEMS), item=item))
 
@@ -237,11 +227,11 @@ class _Reader:
             self._frames.append(_Frame(blocks, frame.under, frame.main))
             return
         marked = bool(rows) and rows[0].getparent().tag == _HEADER_ROWS
-        self._frames.append(_Frame(iter(rows), frame.under, table=_Table("", marked, len(rows))))
+        table_rows = TableRows(self.builder, marked, len(rows), frame.under)
+        self._frames.append(_Frame(iter(rows), frame.under, rows=table_rows))
 
     def _row(self, row: Any, frame: _Frame) -> None:
-        table = frame.table
-        assert table is not None
+        assert frame.rows is not None
         cells: list[str] = []
         lines: list[_Line] = []
         tables: list[Any] = []
@@ -252,15 +242,7 @@ class _Reader:
             text = squash(" ".join(line.text for line in here))
             times = min(number(cell, f"{TABLE}number-columns-repeated", 1), _MAX_REPEATED)
             cells += [text] * (times if times * len(text) <= _MAX_REPEATED_TEXT else 1)
-        while cells and not cells[-1]:
-            cells.pop()
-        text = " | ".join(cells)
-        if text.strip(" |"):
-            first = not table.marked and not table.header and table.rows > 1
-            table.in_head = table.in_head and (first or (table.marked and row.getparent().tag == _HEADER_ROWS))
-            self.builder.add(text, "table_row", under=frame.under, header="" if table.in_head else table.header)
-            if table.in_head:
-                table.header = " / ".join(filter(None, (table.header, text)))
+        frame.rows.add(cells, row.getparent().tag == _HEADER_ROWS)
         self._open(lines, frame, tuple(tables))
 
     def _line(self, paragraph: Any) -> _Line:
