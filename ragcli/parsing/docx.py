@@ -143,7 +143,7 @@ class _Reader:
             note = self._notes.pop((kind, id), None)  # each once, so that no note leads back to itself
             if note is not None:
                 label = self._label(kind, note, counted)
-                opened.append(_Frame(_through(note, _BLOCKS), (*frame.under, label)))
+                opened.append(_Frame(_through(note, _BLOCKS), (*frame.under[-2:], label)))
         self._frames.extend(reversed(opened))
 
     def _label(self, kind: str, note: Any, counted: bool) -> str:

@@ -34,6 +34,7 @@ class Package:
     def __init__(self, data: bytes) -> None:
         self._archive = Archive(data)
         self.warnings: list[str] = []
+        self._optionals: dict[str, Any] = {}
         around = self._related("")
         self._core = next((target for kind, target in around.values() if kind == "core-properties"), "")
         mains = [target for kind, target in around.values() if kind == "officeDocument"]
@@ -68,11 +69,13 @@ class Package:
         return self._optional(self._parts[id][1]) if id in self._parts else None
 
     def _optional(self, name: str) -> Any:
-        try:
-            return self._xml(name)
-        except ParseFailed as error:
-            self.warnings.append(f"a part could not be read ({error.message})")
-            return None
+        if name not in self._optionals:  # one part may have any number of relationships
+            try:
+                self._optionals[name] = self._xml(name)
+            except ParseFailed as error:
+                self.warnings.append(f"a part could not be read ({error.message})")
+                self._optionals[name] = None
+        return self._optionals[name]
 
     def _xml(self, name: str) -> Any:
         data = self._archive.read(name, MAX_XML)

@@ -162,8 +162,9 @@ class _Reader:
             self.title = self.title or squash(line.text)
             self.builder.heading(line.text, 0)
         elif frame.item is not None:
+            depth = frame.item.depth + (not frame.item.fresh)
             mark = self._mark(frame.item) if size else ""
-            self.builder.add(f"{mark} {line.text}", "list_item", under=frame.under, depth=frame.item.depth)
+            self.builder.add(f"{mark} {line.text}", "list_item", under=frame.under, depth=depth)
         else:
             self.builder.add(line.text, under=frame.under)
         self._open([line], frame)

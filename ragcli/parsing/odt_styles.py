@@ -36,6 +36,7 @@ class Styles:
     def __init__(self, *roots: Any) -> None:
         self._styles: dict[tuple[str, str], Any] = {}
         self._hidden: dict[tuple[str, str], bool] = {}
+        self._titles: dict[str, bool] = {}
         self._lists: dict[str, Any] = {}
         self._levels: dict[str, dict[int, Level]] = {}
         self.outline: dict[int, Level] = {}
@@ -64,7 +65,10 @@ class Styles:
 
     def is_title(self, name: str) -> bool:
         """Whether a paragraph style is the title's."""
-        return any("title" in _names(style) for style in self._chain("paragraph", name)) or name.lower() == "title"
+        if name not in self._titles:
+            chain = self._chain("paragraph", name)
+            self._titles[name] = name.lower() == "title" or any("title" in _names(style) for style in chain)
+        return self._titles[name]
 
     def levels(self, name: str) -> dict[int, Level]:
         """Return how the items of a list style are marked, by their depth from 0."""
