@@ -235,7 +235,7 @@ def _is_long(cell: Any) -> bool:
     """Whether a cell holds so much text that its table must be there to lay out the page."""
     size = 0
     for text in cell.iter(f"{W}t"):
-        size += len(text.text or "")
+        size += 1 + len(text.text or "")
         if size > _MAX_CELL:
             return True
     return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,18 +63,21 @@ class Styles:
         self._styles: dict[str, Any] = {}
         self._default = ""
         self._looks: dict[str, Look] = {}
+        self._said: dict[str, tuple[Look, str]] = {}
         for style in () if root is None else root.iterchildren(f"{W}style"):
             id = style.get(f"{W}styleId", "")
-            self._styles.setdefault(id, style)
+            if id:  # "" is where a chain of styles ends
+                self._styles.setdefault(id, style)
             if style.get(f"{W}type") == "paragraph" and style.get(f"{W}default") in ("1", "true", "on"):
                 self._default = self._default or id
 
     def look(self, id: str) -> Look:
         """Return what a style is, inherited included."""
         if id not in self._looks:
-            look = Look()
-            for style in self._chain(id):
-                look = look.over(_look_of_style(style))
+            look, base = self._own(id)
+            for _ in range(_MAX_CHAIN if base else 0):
+                inherited, base = self._own(base)
+                look = look.over(inherited)
             self._looks[id] = look
         return self._looks[id]
 
@@ -87,14 +89,14 @@ class Styles:
         id = self._default if named is None else named.get(_VAL, "")
         return id, _look(properties).over(self.look(id))
 
-    def _chain(self, id: str) -> Iterator[Any]:
-        for _ in range(_MAX_CHAIN):
+    def _own(self, id: str) -> tuple[Look, str]:
+        """Return what a style says by itself, and the style that it builds on."""
+        if id not in self._said:
             style = self._styles.get(id)
-            if style is None:
-                return
-            yield style
-            base = style.find(f"{W}basedOn")
-            id = "" if base is None else base.get(_VAL, "")
+            base = None if style is None else style.find(f"{W}basedOn")
+            own = Look() if style is None else _look_of_style(style)
+            self._said[id] = own, "" if base is None else base.get(_VAL, "")
+        return self._said[id]
 
 
 def _look(properties: Any) -> Look:

@@ -40,7 +40,7 @@ _SKIPPED = frozenset(
 )
 _SPACE = re.compile(r"\s+")
 _MAX_CELL = 2000
-_MAX_REPEATED, _MAX_REPEATED_TEXT = 64, 10_000
+_MAX_REPEATED, _MAX_REPEATED_TEXT = 64, 1000
 
 
 @dataclass(slots=True)
