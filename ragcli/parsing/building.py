@@ -42,6 +42,11 @@ class Builder:
         """The headings in force."""
         return tuple(text for _, text in self._path)
 
+    @property
+    def size(self) -> int:
+        """How long the text is so far."""
+        return self._end
+
     def leave(self, level: int) -> None:
         """End the sections of `level` and deeper, without a new heading."""
         self._path = [step for step in self._path if step[0] < level]

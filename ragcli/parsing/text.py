@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 
 from ragcli.parsing.blocks import cover, paragraphs
 from ragcli.records import Block, Document
@@ -15,7 +16,14 @@ _LIST_ITEM = re.compile(
     re.VERBOSE,
 )
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n|\Z)")
+_SEPARATOR = re.compile(r"\s*sep=([,;\t|])\s*", re.IGNORECASE)
+_YEAR = re.compile(r"(?:19|20)\d\d")
 _MAX_CELL = 1 << 20
+_MAX_LINE = 10_000
+_SAMPLE = 30
+"""Lines that are looked at to tell what parts the fields."""
+_AHEAD = 12
+"""Records that are looked at to tell which is the header."""
 
 
 def parse_text(text: str) -> Document:
@@ -35,29 +43,55 @@ def parse_text(text: str) -> Document:
 
 
 def parse_csv(text: str) -> Document:
-    """Make every record of a CSV or TSV file a table row under the first one.
+    """Make every record of a CSV or TSV file a table row under its header; title lines above it are paragraphs.
 
-    A record may span lines where a field is quoted. From where the quoting is broken, the lines are rows as they stand.
+    The header is the first record that is as wide as what follows, where it is mostly words. A record may span lines
+    where a field is quoted. From where the quoting is broken, the lines are rows as they stand.
     """
     blocks: list[Block] = []
+    records = (record for record in _records(text) if text[record[0] : record[1]].strip())
+    head = list(islice(records, _AHEAD))
+    first, named = _header_at([fields for _, _, fields in head])
     header = ""
-    for start, end in _records(text):
-        if text[start:end].strip():
-            blocks.append(Block(start, end, "table_row", header=header))
-            header = header or text[start:end].strip()
+    for at, (start, end, _) in enumerate(chain(head, records)):
+        blocks.append(Block(start, end, "table_row" if at >= first else "paragraph", header=header))
+        if at == first and named:
+            header = text[start:end].strip()
     return Document(text, cover(text, blocks))
 
 
-def _records(text: str) -> Iterator[tuple[int, int]]:
+def _records(text: str) -> Iterator[tuple[int, int, list[str]]]:
+    """Yield the span of every record, and its fields where they can be told."""
     lines = [m.span() for m in _LINE.finditer(text) if m.end() > m.start()]
-    first_line = next((line for a, b in lines if (line := text[a:b]).strip()), "")
-    delimiter = max(",;\t|", key=first_line.count)
     csv.field_size_limit(_MAX_CELL)
-    reader = csv.reader((text[a:b].replace("\0", " ") for a, b in lines), delimiter=delimiter, strict=True)
+    sample = [line for a, b in lines[:_SAMPLE] if (line := text[a:b][:_MAX_LINE]).strip()]
+    reader = csv.reader((text[a:b].replace("\0", " ") for a, b in lines), delimiter=_delimiter(sample), strict=True)
     first = 0
     try:
-        for _ in reader:
-            yield lines[first][0], lines[reader.line_num - 1][1]
+        for fields in reader:
+            yield lines[first][0], lines[reader.line_num - 1][1], fields
             first = reader.line_num
     except csv.Error:
-        yield from lines[first:]
+        yield from ((a, b, []) for a, b in lines[first:])
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    """Return what parts the fields: the sign that most lines have, and have most of; or what `sep=;` says."""
+    if lines and (declared := _SEPARATOR.fullmatch(lines[0])):
+        return declared[1]
+    return max(",;\t|", key=lambda sign: (sum(sign in line for line in lines), sum(line.count(sign) for line in lines)))
+
+
+def _header_at(records: Sequence[Sequence[str]]) -> tuple[int, bool]:
+    """Return at which record the table begins, and whether that one is a header."""
+    widths = [sum(bool(field.strip()) for field in fields) for fields in records]
+    if max(widths, default=0) < 2:
+        return 0, True
+    first = next(at for at, width in enumerate(widths) if width >= 2 and width * 3 >= max(widths[at:]) * 2)
+    words = sum(_is_name(field.strip()) for field in records[first])
+    return first, words * 2 > widths[first]
+
+
+def _is_name(field: str) -> bool:
+    """Whether a field may name a column: words, or a year."""
+    return (any(map(str.isalpha, field)) and not field[0].isdigit()) or _YEAR.fullmatch(field) is not None

@@ -12,7 +12,26 @@ from ragcli.parsing.code import parse_code
 from ragcli.parsing.text import parse_csv, parse_text
 from ragcli.records import Block
 
-PIECES = ["\n", "\r", "\r\n", "\n\n", "- ", "1. ", "1.5", "一、", ",", ";", '"', "\t", "\f", "\0", "\x85", "word", " "]
+PIECES = [
+    "sep=;\n",
+    "\n",
+    "\r",
+    "\r\n",
+    "\n\n",
+    "- ",
+    "1. ",
+    "1.5",
+    "一、",
+    ",",
+    ";",
+    '"',
+    "\t",
+    "\f",
+    "\0",
+    "\x85",
+    "word",
+    " ",
+]
 
 
 @pytest.mark.parametrize("parse", [parse_text, parse_code, parse_csv])
@@ -67,3 +86,21 @@ def test_csv_rows_carry_the_header_and_may_span_lines() -> None:
 
 def test_csv_with_an_open_quote_goes_line_by_line() -> None:
     assert texts(parse_csv('a,b\n1,"x\n2,y\n3,z\n')) == ["a,b", '1,"x', "2,y", "3,z"]
+
+
+def test_csv_titles_above_the_header_are_paragraphs() -> None:
+    document = parse_csv("sep=;\nPrices, valid from 5 May, 2025\n\nPart;Net;2024\nSeal;1,50;2\nRing;3,25;4\n")
+    assert texts(document, "paragraph") == ["sep=;", "Prices, valid from 5 May, 2025"]
+    assert texts(document, "table_row") == ["Part;Net;2024", "Seal;1,50;2", "Ring;3,25;4"]
+    assert [b.header for b in document.blocks] == ["", "", "", "Part;Net;2024", "Part;Net;2024"]
+
+
+def test_csv_delimiter_is_what_most_lines_have() -> None:
+    document = parse_csv("Title\nname\tsize\nA, B\t5\n")
+    assert texts(document, "table_row") == ["name\tsize", "A, B\t5"]
+    assert document.blocks[-1].header == "name\tsize"
+
+
+def test_csv_without_a_header_has_none() -> None:
+    assert {b.header for b in parse_csv("2025-01-02,3.5,Oslo\n2025-01-03,4.5,Bergen\n").blocks} == {""}
+    assert [b.header for b in parse_csv("name\nAnn\nBen\n").blocks] == ["", "name", "name"]
