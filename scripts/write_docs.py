@@ -1,4 +1,4 @@
-"""Write what the documentation says of the code: commands, settings, exit codes, errors, and the file tree.
+"""Write what the documentation says of the code: commands, settings, formats, exit codes, errors, and the file tree.
 
     python scripts/write_docs.py
 
@@ -21,12 +21,11 @@ sys.path.insert(0, str(ROOT))
 
 import typer  # noqa: E402
 
-from ragcli import errors, settings  # noqa: E402
+from ragcli import errors, formats, settings  # noqa: E402
 from ragcli.cli.app import app  # noqa: E402
 
 NOTE = "<!-- Written by scripts/write_docs.py (`make docs`). Change the code, not this file. -->"
 WIDTH = 100
-TREE = "<!-- tree -->", "<!-- /tree -->"
 _SENTENCE_END = re.compile(r"(?<=[.?])\s+(?=[A-Z`])")
 EXIT_CODES = {
     0: "done",
@@ -125,12 +124,31 @@ def tree() -> str:
     return "\n".join(lines)
 
 
-def readme() -> str:
-    """Return README.md with the tree between its markers renewed."""
-    text = (ROOT / "README.md").read_text("utf-8")
-    before, _, rest = text.partition(TREE[0])
-    _, _, after = rest.partition(TREE[1])
-    return f"{before}{TREE[0]}\n```text\n{tree()}\n```\n{TREE[1]}{after}"
+def formats_table() -> str:
+    """Return the table of formats: what is read, by its suffixes, and what is kept of it."""
+    rows = []
+    for one in formats.FORMATS:
+        shown, more = one.suffixes[:5], len(one.suffixes) - 5
+        suffixes = " ".join(f"`{suffix}`" for suffix in shown) + (f" and {more} more" if more > 0 else "")
+        rows.append(f"| {one.label} | {suffixes} | {one.kept} | {one.left_out} |")
+    return "\n".join(["| format | files | what is kept | what is not |", "|---|---|---|---|", *rows])
+
+
+def suffixes_list() -> str:
+    """Return every suffix of every format."""
+    lines = (f"- {one.label}: {' '.join(f'`{suffix}`' for suffix in one.suffixes)}" for one in formats.FORMATS)
+    unread = ", ".join(f"`{suffix}` ({advice})" for suffix, advice in formats.UNREAD.items())
+    return "\n".join(lines) + f"\n\nNot read, and said so: {unread}."
+
+
+def renewed(path: Path, **parts: str) -> str:
+    """Return a page with what stands between the markers of each part, `<!-- name -->`, renewed."""
+    text = path.read_text("utf-8")
+    for name, part in parts.items():
+        before, start, rest = text.partition(f"<!-- {name} -->")
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        text = f"{before}{start}\n{part}\n{end}{after}"
+    return text
 
 
 def pages() -> dict[Path, str]:
@@ -138,7 +156,10 @@ def pages() -> dict[Path, str]:
     return {
         ROOT / "docs" / "commands.md": commands_page(),
         ROOT / "docs" / "settings.md": settings_page(),
-        ROOT / "README.md": readme(),
+        ROOT / "docs" / "formats.md": renewed(
+            ROOT / "docs" / "formats.md", formats=formats_table(), suffixes=suffixes_list()
+        ),
+        ROOT / "README.md": renewed(ROOT / "README.md", formats=formats_table(), tree=f"```text\n{tree()}\n```"),
     }
 
 
