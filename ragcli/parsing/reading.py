@@ -14,10 +14,12 @@ _MODULES: dict[Format, str] = {"csv": "text", "mbox": "mail"}
 """Formats whose parser, `parse_FORMAT`, does not lie in a module of their own name."""
 _BOUNDED: frozenset[Format] = frozenset({"pdf", "mail", "mbox"})
 """Formats whose parser asks for the limits."""
+_NAMED: frozenset[Format] = frozenset({"code"})
+"""Text formats whose parser asks for the file's name."""
 
 
-def read(data: bytes, format: Format, limits: Limits) -> Document:
-    """Parse a file's bytes. Raises ParseFailed, and whatever a parser lets through on a broken file."""
+def read(data: bytes, format: Format, limits: Limits, name: str = "") -> Document:
+    """Parse the bytes of the file `name`. Raises ParseFailed, and whatever a parser lets through on a broken file."""
     if not data:
         raise ParseFailed("empty file")
     parse = getattr(import_module(f"ragcli.parsing.{_MODULES.get(format, format)}"), f"parse_{format}")
@@ -26,5 +28,5 @@ def read(data: bytes, format: Format, limits: Limits) -> Document:
     from ragcli.parsing.decode import decode
 
     text, warnings = decode(data)
-    document = cast(Document, parse(text))
+    document = cast(Document, parse(text, name) if format in _NAMED else parse(text))
     return replace(document, warnings=(*warnings, *document.warnings))

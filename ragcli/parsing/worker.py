@@ -57,7 +57,7 @@ def pack(document: Document) -> dict[str, Any]:
 def answer(request: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], bytes | None]:
     """Parse one file and return the reply with its payload. Only MemoryError gets out."""
     try:
-        document = read(data, request["format"], Limits(request["max_pages"]))
+        document = read(data, request["format"], Limits(request["max_pages"]), request.get("name", ""))
         if len(document.text) > MAX_TEXT:
             raise ParseFailed(f"its text is over {MAX_TEXT // 1_000_000} million characters long")
         return pack(document), document.text.encode("utf-8", "replace")
