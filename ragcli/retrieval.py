@@ -10,9 +10,10 @@ therefore has no say, one that finds nothing adds nothing, and neither can push 
 could under rank fusion. Each leg's score of a chunk is a mean of its own and its neighbours' on the same page, because
 the passage that answers a question usually stands among others on the same topic. docs/decisions.md has the figures.
 
-Then neighbouring chunks that score nearly as well are joined into one readable passage, further passages of a page that
-was shown already step back a little, and passages with the same text are folded into one. A reranker, where there is
-one, reads the first of these together with the question and puts them in its own order.
+Then neighbouring chunks that score nearly as well are joined into one readable passage, those that hold the question
+word for word are put first, further passages of a page that was shown already step back a little, and passages with the
+same text are folded into one. A reranker, where there is one, reads the first of these together with the question and
+puts them in its own order.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from ragcli.storage.catalog import Catalog
 from ragcli.storage.index import REBUILD, Index
 from ragcli.storage.rows import StoredChunk
 from ragcli.words import content_words
+from ragcli.words import words as all_words
 
 if TYPE_CHECKING:
     from ragcli.embedding.base import Vectors
@@ -51,6 +53,8 @@ JOIN_FROM = 0.92
 JOIN_WIDTH = 1400
 SAME_PAGE = 0.8
 """Factor for each passage of the same page that is already among the hits."""
+VERBATIM_WORDS = 6
+"""Fewer words may stand together by chance."""
 MAX_QUESTION = 4000
 RERANKED = 20
 """Passages that a reranker reads, if not more are asked for. It takes some ten times as long as all before it."""
@@ -165,7 +169,8 @@ def search(
         chunks = _with_neighbours(index, {*dense_ids, *lexical_ids})
         dense = {} if vector is None else _cosines(index, embedder.floor, vector, chunks.values())
         scored = _score(chunks, dense, by_words.scores, weight)
-        passages = (p for p in _spread(_join(scored)) if round(p.score, 6) >= filters.min_score)
+        joined = _verbatim_first(_join(scored), _verbatim(index, question[:MAX_QUESTION]) if words else set())
+        passages = (p for p in _spread(joined) if round(p.score, 6) >= filters.min_score)
         ranks = tuple({ident: rank for rank, ident in enumerate(ids, 1)} for ids in (dense_ids, lexical_ids))
         hits = _hits(index, passages, ranks, limit if reranker is None else max(limit, RERANKED))
         clock.lap("rank_ms")
@@ -311,6 +316,21 @@ def _join(scored: dict[int, _Scored]) -> list[_Passage]:
 
 def _together(a: StoredChunk, b: StoredChunk) -> bool:
     return (a.document, a.page, a.heading) == (b.document, b.page, b.heading)
+
+
+def _verbatim(index: Index, question: str) -> set[int]:
+    """Return the chunks that hold a question word for word."""
+    said = all_words(question)
+    return lexical.verbatim(index.catalog, said) if len(said) >= VERBATIM_WORDS else set()
+
+
+def _verbatim_first(passages: Iterable[_Passage], chunks: set[int]) -> list[_Passage]:
+    """Raise the score of passages with one of some chunks above .9, in their order, and sort anew."""
+    raised = [
+        replace(p, score=1.0 - 0.1 * (1.0 - p.score)) if not chunks.isdisjoint(range(p.first.id, p.last.id + 1)) else p
+        for p in passages
+    ]
+    return sorted(raised, key=lambda passage: -passage.score)
 
 
 def _spread(passages: Sequence[_Passage]) -> Iterator[_Passage]:

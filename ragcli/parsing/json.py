@@ -69,9 +69,9 @@ class _Value:
 def parse_json(text: str) -> Document:
     """Make blocks of the records of a JSON file, or of the lines of a JSON Lines file.
 
-    Letters that are written as escapes (`u4e00`) are written out first, or no word of theirs would be found: the offsets
-    of such a file point into that text. What is broken is read as plain text, with a warning that names the first bad
-    line.
+    Letters that are written as escapes (`u4e00`) are written out first, or no word of theirs would be found: the
+    offsets of such a file point into that text. What is broken is read as plain text, with a warning that names the
+    first bad line.
     """
     text = _written_out(text)
     blocks, warnings = _lines(text) if _is_lines(text) else _whole(text)

@@ -42,6 +42,14 @@ def _postings(catalog: Catalog, word: str) -> list[tuple[int, int]]:
         return rows.fetchall()
 
 
+def verbatim(catalog: Catalog, words: Sequence[str]) -> set[int]:
+    """Return the row ids of the chunks that hold these words, all of them and in this order."""
+    phrase = " ".join(words).replace('"', '""')
+    with catalog.mapped():
+        rows = catalog.connection.execute("SELECT rowid FROM words WHERE words MATCH ?", (f'"{phrase}"',))
+        return {ident for (ident,) in rows}
+
+
 def score(catalog: Catalog, words: Sequence[str]) -> LexicalScores:
     """Score chunks for the words of a query, which `ragcli.words` has cut.
 
