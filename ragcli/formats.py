@@ -38,7 +38,12 @@ FORMATS: tuple[FormatInfo, ...] = (
         (".txt", ".text", ".log", ".org", ".adoc", ".tex", ".srt", ".vtt"),
         "paragraphs and lists, in any usual encoding",
     ),
-    FormatInfo("rst", "reStructuredText", (".rst", ".rest"), "headings, lists, tables, code", version=1),
+    FormatInfo(
+        "rst",
+        "reStructuredText",
+        (".rst", ".rest"),
+        "headings, lists, tables with their header row, code, notes, comments",
+    ),
     FormatInfo(
         "html",
         "web pages",
@@ -98,7 +103,9 @@ FORMATS: tuple[FormatInfo, ...] = (
         "text with its headings, code cells, text output and errors",
         "pictures, other rich output",
     ),
-    FormatInfo("json", "JSON", (".json", ".jsonl", ".ndjson"), "records under the names of what they stand in"),
+    FormatInfo(
+        "json", "JSON", (".json", ".jsonl", ".ndjson"), "records, under the keys above them and their own names"
+    ),
     FormatInfo(
         "code",
         "source code",
@@ -108,7 +115,8 @@ FORMATS: tuple[FormatInfo, ...] = (
             *(".sh", ".bash", ".zsh", ".ps1", ".bat", ".sql", ".css", ".scss", ".vue", ".svelte", ".proto"),
             *(".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf", ".properties", ".xml"),
         ),
-        "functions and classes as headings where the language is known, else its paragraphs",
+        "functions, classes and sections as headings where the language is known, else paragraphs",
+        version=2,
     ),
 )
 

@@ -26,7 +26,7 @@ ADAPTERS = ("embedding", "generation", "llama", "models", "parsing", "storage")
 INTERFACES = {"ragcli.embedding.base", "ragcli.generation.base", "ragcli.generation.interrupts"}
 HEAVY = {
     *("chromadb", "huggingface_hub", "llama_cpp", "lxml", "numpy", "onnxruntime", "opencc", "pypdf", "pypdfium2"),
-    *("tokenizers", "trafilatura", "httpx", "jinja2", "Stemmer", "charset_normalizer", "tiktoken"),
+    *("tokenizers", "trafilatura", "httpx", "jinja2", "Stemmer", "tiktoken"),
     *("scipy", "matplotlib", "pptx", "tree_sitter"),
 }
 MODULES = {

@@ -6,6 +6,7 @@ import codecs
 import re
 
 from ragcli.errors import ParseFailed
+from ragcli.parsing.guessing import guess, unmarked_utf16
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -14,11 +15,8 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_LEGACY = ("gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1252", "cp1251", "koi8_r")
-"""The encodings among which a file that is not Unicode is guessed: fewer candidates make fewer wrong guesses."""
-_HIGH_PAIR = re.compile(rb"[\x80-\xff]{2}")
+_CONTROL = bytes(set(range(0x20)) - set(b"\t\n\x0b\x0c\r\x1b"))
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
-_SAMPLE = 1 << 18
 
 
 def decode(data: bytes) -> tuple[str, tuple[str, ...]]:
@@ -29,7 +27,10 @@ def decode(data: bytes) -> tuple[str, tuple[str, ...]]:
     for bom, encoding in _BOMS:
         if data.startswith(bom):
             return _decode_as(data[len(bom) :], encoding)
-    if data.count(b"\0") > len(data) // 10:
+    nuls = data.count(b"\0")
+    if (nuls or not _is_utf8(data)) and (unmarked := unmarked_utf16(data)) is not None:
+        return data.decode(unmarked, "replace"), (f"read as {unmarked}, though no mark says so",)
+    if nuls > len(data) // 10:
         raise ParseFailed("binary, whatever its name says")
     warnings: tuple[str, ...] = ()
     try:
@@ -52,8 +53,13 @@ def _guess(data: bytes, first_bad: int) -> tuple[str, tuple[str, ...]]:
     bad = text.count("\ufffd")
     if sum(character > "\x7f" for character in text) > 5 * bad or _is_utf8(_SURROGATE.sub(b"", data)):
         return text, (f"{bad} characters are not valid UTF-8 and were replaced",)
-    encoding = _legacy_encoding(data[:_SAMPLE])
-    return data.decode(encoding, "replace"), (f"not UTF-8 (byte {first_bad}): read as {encoding}, which is a guess",)
+    if len(data) - len(data.translate(None, _CONTROL)) > max(2, len(data) // 50):
+        raise ParseFailed("binary, whatever its name says")
+    encoding, doubtful = guess(data)
+    text = data.decode(encoding, "replace")
+    sure = "a doubtful guess" if doubtful else "which is a guess"
+    broken = f"; {bad} characters are broken" if (bad := text.count("\ufffd")) else ""
+    return text, (f"not UTF-8 (byte {first_bad}): read as {encoding}, {sure}{broken}",)
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -62,12 +68,3 @@ def _is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _legacy_encoding(sample: bytes) -> str:
-    from charset_normalizer import from_bytes
-
-    if not _HIGH_PAIR.search(sample):
-        return "cp1252"  # the encodings of other scripts put their letters side by side
-    best = from_bytes(sample, cp_isolation=list(_LEGACY)).best()
-    return best.encoding if best is not None else "cp1252"

@@ -200,7 +200,7 @@ class _Reader:
         if leaf.charset and (format in TEXT_FORMATS or format == "html"):
             data = (decode_labelled(data, leaf.charset) or "").encode("utf-8", "replace") or data
         try:
-            return read(data, format, replace(self._limits, depth=depth))
+            return read(data, format, replace(self._limits, depth=depth), leaf.name)
         except (MemoryError, ParseFailed):
             raise
         except Exception as error:  # a parser's own failure must not lose the message

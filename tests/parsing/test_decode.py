@@ -18,6 +18,18 @@ KOREAN = "컨트롤러의 설정을 변경하려면 메뉴에서 설정을 선�
 RUSSIAN = "Контроллер останавливается, когда давление превышает установленный предел."
 FRENCH = "Le contrôleur s'arrête dès que la pression dépasse la limite réglée. Où êtes-vous ? Ça va très bien."
 
+WRITTEN = [
+    (CHINESE, "gb18030", "gb18030"),
+    (TAIWAN, "big5", "big5"),
+    (JAPANESE, "shift_jis", "cp932"),
+    (JAPANESE, "euc_jp", "euc_jp"),
+    (KOREAN, "euc_kr", "cp949"),
+    (RUSSIAN, "cp1251", "cp1251"),
+    (RUSSIAN, "koi8_r", "koi8_r"),
+    (FRENCH, "cp1252", "cp1252"),
+]
+"""Texts, what they are written in, and what they are read as."""
+
 
 @given(st.text().filter(lambda text: "\0" not in text and not text.startswith("\ufeff")))
 def test_utf8_is_read_as_it_is(text: str) -> None:
@@ -65,6 +77,44 @@ def test_legacy_encodings_are_guessed_with_a_warning(text: str, encoding: str) -
     assert "guess" in warning
 
 
+@pytest.mark.parametrize("length", [20, 60, 200], ids=["20 bytes", "60", "200"])
+@pytest.mark.parametrize(("text", "encoding", "codec"), WRITTEN, ids=[f"{codec}" for _, _, codec in WRITTEN])
+def test_short_stretches_are_recognised(text: str, encoding: str, codec: str, length: int) -> None:
+    for start in range(0, len(text) - 20, 7):
+        piece = (text * 4)[start:][:length]
+        while len(piece.encode(encoding)) > length:
+            piece = piece[:-1]
+        if not piece.isascii():
+            decoded, (warning,) = decode(piece.encode(encoding))
+            assert decoded == piece
+            assert f"read as {codec}" in warning
+
+
+@pytest.mark.parametrize(("text", "encoding", "codec"), WRITTEN, ids=[f"{codec}" for _, _, codec in WRITTEN])
+def test_a_few_words_among_english_are_recognised(text: str, encoding: str, codec: str) -> None:
+    mixed = f"See page 12 for the table of parts.\r\n{text[:16]}\rThe pump stops above 3 bar.\n"
+    assert decode(mixed.encode(encoding))[0] == mixed
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", [CHINESE, TAIWAN, JAPANESE, KOREAN, RUSSIAN, FRENCH, "name;value\r\npump;3\r\n"])
+def test_utf16_needs_no_mark(text: str, encoding: str) -> None:
+    assert decode(text.encode(encoding)) == (text, (f"read as {encoding}, though no mark says so",))
+
+
+def test_what_could_be_anything_is_doubtful() -> None:
+    assert "doubtful" in decode("Łódź i Kraków, zażółć gęślą jaźń".encode("cp1250"))[1][0]
+    assert "doubtful" in decode(b"a\xb0\xa1")[1][0]
+    assert "doubtful" not in decode(CHINESE.encode("gb18030"))[1][0]
+
+
+def test_a_broken_pair_does_not_change_a_legacy_encoding() -> None:
+    data = CHINESE.encode("gb18030")
+    text, (warning,) = decode(data[:40] + b"\xff\n" + data[40:])
+    assert text.startswith(CHINESE[:20]) and text.endswith(CHINESE[-20:])
+    assert "read as gb18030" in warning and "broken" in warning
+
+
 def test_a_few_broken_bytes_do_not_change_the_encoding() -> None:
     data = CHINESE.encode()
     text, (warning,) = decode(data[:31] + b"\xff" + data[31:])
@@ -77,7 +127,11 @@ def test_nul_is_kept_and_reported() -> None:
     assert decode(b"some text\0 with one") == ("some text\0 with one", ("holds NUL characters",))
 
 
-@pytest.mark.parametrize("data", [b"\0\0\0\1" * 100, b"\x89PNG\r\n\x1a\n" + b"\0\xff" * 100], ids=["zeros", "png"])
+@pytest.mark.parametrize(
+    "data",
+    [b"\0\0\0\1" * 100, b"\x89PNG\r\n\x1a\n" + b"\0\xff" * 100, bytes(range(256)) * 4],
+    ids=["zeros", "png", "every byte"],
+)
 def test_binary_is_refused(data: bytes) -> None:
     with pytest.raises(ParseFailed, match="binary"):
         decode(data)
