@@ -51,7 +51,13 @@ FORMATS: tuple[FormatInfo, ...] = (
         "headings, paragraphs, lists, tables with their header row, code",
         "menus, footers, scripts, hidden text",
     ),
-    FormatInfo("pdf", "PDF", (".pdf",), "pages, headings of the outline, tables as rows", "pictures"),
+    FormatInfo(
+        "pdf",
+        "PDF",
+        (".pdf",),
+        "pages, headings of the outline, tables as rows; scanned pages with `ragcli[ocr]`",
+        "pictures",
+    ),
     FormatInfo(
         "docx",
         "Word",

@@ -108,8 +108,33 @@ def jobs(settings: Settings) -> int:
 def parser_pool(settings: Settings) -> ParserPool:
     """Return the child processes that parse files."""
     from ragcli.parsing.pool import ParserPool
+    from ragcli.parsing.scans import ScanReader
 
-    return ParserPool(jobs(settings), settings.parse_seconds, settings.parse_memory_mb, settings.max_pages)
+    count = jobs(settings)
+    limits = (count, settings.parse_seconds, settings.parse_memory_mb, settings.max_pages)
+    lacks = check_ocr(settings)
+    if settings.ocr == "off" or lacks:
+        return ParserPool(*limits, scan_hint=lacks)
+    scans = ScanReader(count, required=settings.ocr == "on", page_seconds=settings.parse_seconds)
+    return ParserPool(*limits, scans)
+
+
+def check_ocr(settings: Settings) -> str:
+    """Return what has to be installed before scanned pages can be read, a clause; "" where nothing has to.
+
+    Raises UsageError where the settings ask for OCR all the same.
+    """
+    from ragcli.parsing import ocr_extra
+
+    if settings.ocr == "off" or not (lacks := ocr_extra.lacking()):
+        return ""
+    if not ocr_extra.is_installed():
+        message, command = "OCR is not installed", ocr_extra.INSTALL
+    else:
+        message, command = f"the OCR extra lacks {', '.join(lacks)}", ocr_extra.REPAIR
+    if settings.ocr == "on":
+        raise UsageError(message, f"`{command}`, or set `ocr` to auto")
+    return f"`{command}` lets ragcli read scans" if command == ocr_extra.INSTALL else f"{message}: `{command}`"
 
 
 @contextmanager

@@ -123,8 +123,20 @@ FIELDS: tuple[Field, ...] = (
     Field("stage_sure", 0.95, "eval: a stage is declared from this probability", float, check=_between(0.5, 1)),
     Field("max_file_mb", 50, "larger files are skipped", int, check=_between(1, 4096)),
     Field("max_pages", 5000, "longest PDF that is read", int, check=_between(1, 1_000_000)),
-    Field("parse_seconds", 120, "longest that one file may take to parse", int, check=_between(1, 86_400)),
+    Field(
+        "parse_seconds",
+        120,
+        "longest that one file, or one scanned page, may take to parse",
+        int,
+        check=_between(1, 86_400),
+    ),
     Field("parse_memory_mb", 2048, "most memory that parsing one file may take", int, check=_between(256, 1 << 20)),
+    Field(
+        "ocr",
+        "auto",
+        "scanned pages of PDFs are read by OCR: auto where it is installed, on insists on it",
+        check=_one_of("auto", "on", "off"),
+    ),
     Field("jobs", 0, "files parsed at once; 0 means one for each core", int, check=_between(0, 256)),
 )
 BY_NAME: dict[str, Field] = {f.name: f for f in FIELDS}

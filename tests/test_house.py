@@ -27,7 +27,7 @@ INTERFACES = {"ragcli.embedding.base", "ragcli.generation.base", "ragcli.generat
 HEAVY = {
     *("chromadb", "huggingface_hub", "llama_cpp", "lxml", "numpy", "onnxruntime", "opencc", "pypdf", "pypdfium2"),
     *("tokenizers", "trafilatura", "httpx", "jinja2", "Stemmer", "tiktoken"),
-    *("scipy", "matplotlib", "pptx", "tree_sitter"),
+    *("scipy", "matplotlib", "pptx", "tree_sitter", "rapidocr", "cv2"),
 }
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

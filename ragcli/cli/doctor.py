@@ -50,6 +50,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
     for package in _PACKAGES:
         yield _package(package)
     yield from _llama(settings)
+    yield _ocr(settings)
     yield _folder()
     yield from _models(settings)
     yield _index(settings)
@@ -82,6 +83,18 @@ def _llama(settings: Settings) -> Iterator[Check]:
     else:
         found = "this llama.cpp cannot use one; docs/install.md has the build commands"
     yield Check("gpu", True, found)
+
+
+def _ocr(settings: Settings) -> Check:
+    """Check the extra that reads scans: it need not be there, but what is there has to be whole."""
+    from ragcli.parsing import ocr_extra
+
+    if not ocr_extra.is_installed():
+        command = f"`{ocr_extra.INSTALL}`"
+        return Check("ocr", settings.ocr != "on", f"not installed; {command} lets ragcli read scans", command)
+    lacks = ocr_extra.lacking()
+    found = f"lacks {', '.join(lacks)}" if lacks else "turned off" if settings.ocr == "off" else "reads scanned pages"
+    return Check("ocr", not lacks or settings.ocr == "off", found, f"`{ocr_extra.REPAIR}`")
 
 
 def _folder() -> Check:

@@ -63,6 +63,7 @@ def ingest(
         raise UsageError("no path was given", "ragcli ingest PATH...")
     planning.existing(wanted)
     _check_name(collection)
+    parts.check_ocr(settings)
     folder = index_folder(settings)
     console.say(f"index: {folder}", "dim")
     walk = parts.walk(settings, tuple(include or ()), tuple(exclude or ()))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from ragcli.records import Block
 
@@ -60,3 +61,11 @@ def paragraphs(text: str, start: int = 0, end: int | None = None) -> Iterator[tu
         start = match.end()
     if text[start:stop].strip():
         yield start, stop
+
+
+def page_ranges(numbers: Sequence[int]) -> str:
+    """Return "page 3" or "pages 3-7, 9", at most ten ranges long. The numbers are in order."""
+    borders = [at for at, (a, b) in enumerate(pairwise(numbers), 1) if b != a + 1]
+    runs = [(numbers[a], numbers[b - 1]) for a, b in pairwise([0, *borders, len(numbers)])]
+    named = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in runs[:10]) + (" ..." if len(runs) > 10 else "")
+    return f"page {named}" if len(numbers) == 1 else f"pages {named}"

@@ -15,13 +15,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Any
 
 from ragcli.errors import ParseFailed
-from ragcli.parsing.blocks import MAX_TEXT
+from ragcli.parsing.blocks import MAX_TEXT, page_ranges
 from ragcli.parsing.limits import Limits
 from ragcli.parsing.lines import Mark, line_blocks, line_spans
+from ragcli.parsing.scanned import SCANNED, Scanned
 from ragcli.records import Block, Document
 
 PAGE_BREAK = "\n\f\n"
@@ -71,7 +72,7 @@ class _Refused(ParseFailed):
 def parse_pdf(data: bytes, limits: Limits) -> Document:
     """Read a PDF of at most `limits.pages` pages.
 
-    Raises ParseFailed where it is empty, locked, broken, too long, or wholly without text.
+    Raises ParseFailed where it is empty, locked, broken, too long, or wholly without text (Scanned, where that is all).
     """
     if not data:
         raise ParseFailed("empty file")
@@ -84,7 +85,8 @@ def parse_pdf(data: bytes, limits: Limits) -> Document:
         problems.append("its end is missing: pages may be lost")
     text = PAGE_BREAK.join(pages)
     blocks = tuple(_blocks(text, pages, read.outline))
-    return Document(text, blocks, _clean(read.title)[:_MAX_TITLE], len(pages), tuple(problems))
+    textless = tuple(number for number, page in enumerate(pages, 1) if not page.strip())
+    return Document(text, blocks, _clean(read.title)[:_MAX_TITLE], len(pages), tuple(problems), textless=textless)
 
 
 def _read(data: bytes, max_pages: int) -> PdfText:
@@ -94,7 +96,10 @@ def _read(data: bytes, max_pages: int) -> PdfText:
         first = read_with_pdfium(data, max_pages)
         if not first.is_blank:
             return first
-        trouble = ParseFailed("no text: " + (first.problems or ("it seems to be a scan",))[0])
+        if not first.problems:
+            trouble = Scanned("no text: it seems to be a scan", _without_text(first))
+        else:
+            trouble = ParseFailed(f"no text: {first.problems[0]}")
     except _Refused:
         raise
     except ParseFailed as error:
@@ -108,6 +113,12 @@ def _read(data: bytes, max_pages: int) -> PdfText:
     if second.is_blank:
         raise trouble
     return second
+
+
+def _without_text(read: PdfText) -> Document:
+    count = len(read.pages)
+    title = _clean(read.title)[:_MAX_TITLE]
+    return Document(PAGE_BREAK * (count - 1), (), title, count, textless=tuple(range(1, count + 1)))
 
 
 def read_with_pdfium(data: bytes, max_pages: int) -> PdfText:
@@ -258,7 +269,7 @@ def _join_hyphens(pages: Sequence[str]) -> list[str]:
 
 def _empty_pages(pages: Sequence[str]) -> list[str]:
     empty = [number for number, page in enumerate(pages, 1) if not page.strip()]
-    return [f"{_ranges(empty)} no text (scanned?)"] if empty else []
+    return [f"{_ranges(empty)} {SCANNED}"] if empty else []
 
 
 def _unreadable_pages(numbers: Sequence[int]) -> tuple[str, ...]:
@@ -266,11 +277,8 @@ def _unreadable_pages(numbers: Sequence[int]) -> tuple[str, ...]:
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """Return "page 3 has" or "pages 3-7, 9 have", at most ten ranges long."""
-    borders = [at for at, (a, b) in enumerate(pairwise(numbers), 1) if b != a + 1]
-    runs = [(numbers[a], numbers[b - 1]) for a, b in pairwise([0, *borders, len(numbers)])]
-    named = ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in runs[:10]) + (" ..." if len(runs) > 10 else "")
-    return f"page {named} has" if len(numbers) == 1 else f"pages {named} have"
+    """Return "page 3 has" or "pages 3-7, 9 have"."""
+    return f"{page_ranges(numbers)} {'has' if len(numbers) == 1 else 'have'}"
 
 
 def _blocks(text: str, pages: Sequence[str], outline: Sequence[OutlineEntry]) -> Iterator[Block]:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import queue
 import signal
-import threading
 import time
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
 from ragcli.child import Child, ChildBabbled, ChildDied, ChildTimeout
-from ragcli.errors import ParseFailed, RagcliError
+from ragcli.errors import ParseFailed
 from ragcli.parsing.blocks import MAX_TEXT
+from ragcli.parsing.children import Children, stopped
+from ragcli.parsing.scanned import SCANNED, Scanned
+from ragcli.parsing.scans import ScanReader
 from ragcli.parsing.worker import KINDS, OUT_OF_MEMORY
 from ragcli.records import Block, Document, Format
 
-_START_SECONDS = 60
 _FILES_PER_CHILD = 500
 _MAX_SENTENCE = 500
 _MAX_REPLY = 1 << 29
@@ -29,16 +31,25 @@ class ParserPool:
     """Up to `jobs` child processes that parse.
 
     `seconds` and `memory_mb` limit each file, `max_pages` each PDF. Children start when they are first needed.
+    Scanned pages are given to `scans`; without that, `scan_hint` says how they could be read.
     """
 
-    def __init__(self, jobs: int, seconds: float, memory_mb: int, max_pages: int) -> None:
+    def __init__(
+        self,
+        jobs: int,
+        seconds: float,
+        memory_mb: int,
+        max_pages: int,
+        scans: ScanReader | None = None,
+        scan_hint: str = "",
+    ) -> None:
         self.seconds = seconds
         self.memory_mb = memory_mb
         self.max_pages = max_pages
+        self.children = Children("the parser", "ragcli.parsing.worker", str(memory_mb))
+        self._scans = scans
+        self._scan_hint = f"; {scan_hint}" if scan_hint else ""
         self._jobs = jobs
-        self._lock = threading.Lock()
-        self._closed = False
-        self._children: set[Child] = set()
         self._seats: queue.LifoQueue[_Seat] = queue.LifoQueue()
         for _ in range(jobs):
             self._seats.put(_Seat(self))
@@ -57,40 +68,32 @@ class ParserPool:
         """
         seat = self._seats.get()
         try:
-            return seat.parse(data, format, name)
+            document = seat.parse(data, format, name)
+        except Scanned as scan:
+            if self._scans is None:
+                raise ParseFailed(scan.message + self._scan_hint) from None
+            document = scan.document
         finally:
             self._seats.put(seat)
+        if document.textless and self._scans is not None:
+            return self._scans.read(document, data)
+        return self._with_hint(document)
+
+    def _with_hint(self, document: Document) -> Document:
+        return replace(
+            document,
+            warnings=tuple(one + self._scan_hint if one.endswith(SCANNED) else one for one in document.warnings),
+        )
 
     def close(self) -> None:
         """End every child, in the middle of a file if need be. Files that are being parsed fail."""
-        with self._lock:
-            self._closed = True
-            for child in self._children:
-                child.kill()
+        self.children.close()
+        if self._scans is not None:
+            self._scans.close()
         seats = [self._seats.get() for _ in range(self._jobs)]  # a killed child's reader comes back at once
         for seat in seats:
             seat.leave()
             self._seats.put(seat)
-
-    def _start(self) -> Child:
-        with self._lock:
-            if self._closed:
-                raise ParseFailed("stopped before it was read")
-            child = Child("ragcli.parsing.worker", str(self.memory_mb))
-            self._children.add(child)
-        try:
-            child.receive(_START_SECONDS)
-        except (ChildDied, ChildTimeout) as error:
-            self._end(child)
-            last = child.stderr.strip().rpartition("\n")[2][:_MAX_SENTENCE]
-            raise RagcliError(f"the parser does not start ({last or error})", "run `ragcli doctor`") from None
-        return child
-
-    def _end(self, child: Child) -> None:
-        child.kill()
-        child.close()
-        with self._lock:
-            self._children.discard(child)
 
 
 class _Seat:
@@ -107,13 +110,13 @@ class _Seat:
         try:
             return self._ask(data, format, name)
         except ChildDied as death:
-            if used and not self._pool._closed:
+            if used and not self._pool.children.closed:
                 return self.parse(data, format, name)
             raise ParseFailed(self._reason(death)) from None
 
     def _ask(self, data: bytes, format: Format, name: str) -> Document:
         """Send one file and return its document. Raises ParseFailed and ChildDied."""
-        child = self._child = self._child or self._pool._start()
+        child = self._child = self._child or self._pool.children.start()
         deadline = time.monotonic() + self._pool.seconds
         try:
             child.send({"format": format, "name": name, "max_pages": self._pool.max_pages}, data, self._pool.seconds)
@@ -139,11 +142,11 @@ class _Seat:
         """End the child; the next file gets another."""
         child, self._child, self._served = self._child, None, 0
         if child is not None:
-            self._pool._end(child)
+            self._pool.children.end(child)
 
     def _reason(self, death: ChildDied) -> str:
-        if self._pool._closed:
-            return "stopped before it was read"
+        if self._pool.children.closed:
+            return stopped().message
         # pdfium and C++ abort without a word where an allocation fails; Python's own fatal errors say what they are.
         silent_abort = death.signal == signal.SIGABRT and "Fatal Python error" not in death.stderr
         if death.code == OUT_OF_MEMORY or silent_abort:
@@ -156,8 +159,14 @@ def unpack(reply: dict[str, Any], payload: bytes) -> Document | ParseFailed:
 
     Raises AttributeError, LookupError, TypeError or ValueError where it is neither.
     """
+    if "scan" in reply:
+        return Scanned(_sentence(reply["failed"]), _document(reply["scan"], payload))
     if "failed" in reply:
         return ParseFailed(_sentence(reply["failed"]), _sentence(reply["hint"]))
+    return _document(reply, payload)
+
+
+def _document(reply: dict[str, Any], payload: bytes) -> Document:
     text = payload.decode("utf-8")
     _require(len(text) <= MAX_TEXT)
     headings = [tuple(_texts(path)) for path in _list(reply["headings"])]
@@ -175,7 +184,10 @@ def unpack(reply: dict[str, Any], payload: bytes) -> Document | ParseFailed:
     warnings = tuple(_sentence(warning) for warning in _texts(reply["warnings"]))
     labels = tuple(_sentence(label) for label in _texts(reply["labels"]))
     _require(len(labels) in (0, pages))
-    return Document(text, tuple(blocks), _sentence(reply["title"]), pages, warnings, labels)
+    textless = tuple(_list(reply["textless"]))
+    _require(all(type(number) is int for number in textless) and list(textless) == sorted(set(textless)))
+    _require(not textless or (textless[0] >= 1 and textless[-1] <= (pages or 0)))
+    return Document(text, tuple(blocks), _sentence(reply["title"]), pages, warnings, labels, textless)
 
 
 def _require(holds: bool) -> None:

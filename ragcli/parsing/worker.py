@@ -1,7 +1,8 @@
 """The child process that parses: bytes in, text and blocks out. Run as `python -m ragcli.parsing.worker MEMORY_MB`.
 
 It first says `{"ready": true}`. A request is `{format, name, max_pages}` with the file's bytes as payload; the reply
-is what `pack` makes, with the text as payload, or `{failed, hint}`. `spent` in a reply asks to be replaced.
+is what `pack` makes, with the text as payload, or `{failed, hint}`, or `{failed, scan}` where a document without text
+is packed as `scan`. `spent` in a reply asks to be replaced.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ragcli.errors import ParseFailed
 from ragcli.parsing.blocks import MAX_TEXT
 from ragcli.parsing.limits import Limits
 from ragcli.parsing.reading import read
+from ragcli.parsing.scanned import Scanned
 from ragcli.records import BlockKind, Document
 
 OUT_OF_MEMORY = 77
@@ -48,6 +50,7 @@ def pack(document: Document) -> dict[str, Any]:
         "pages": document.pages,
         "warnings": document.warnings[:_MAX_WARNINGS],
         "labels": document.labels,
+        "textless": document.textless,
         "headings": list(headings),
         "headers": list(headers),
         "blocks": blocks,
@@ -63,6 +66,8 @@ def answer(request: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], byt
         return pack(document), document.text.encode("utf-8", "replace")
     except MemoryError:
         raise
+    except Scanned as error:
+        return {"scan": pack(error.document), "failed": error.message}, error.document.text.encode()
     except ParseFailed as error:
         return {"failed": error.message, "hint": error.hint}, None
     except Exception as error:
@@ -79,7 +84,7 @@ def main() -> None:
         try:
             request, data = channel.receive()
             reply, text = answer(request, data)
-            channel.send({**reply, "spent": _resident_mb() > memory_mb / 4}, text)
+            channel.send({**reply, "spent": resident_mb() > memory_mb / 4}, text)
             del request, data, reply, text
         except MemoryError:
             os._exit(OUT_OF_MEMORY)
@@ -87,7 +92,7 @@ def main() -> None:
             return
 
 
-def _resident_mb() -> float:
+def resident_mb() -> float:
     """Return the memory that this process holds; 0 where the system cannot say.
 
     Not getrusage's ru_maxrss: on Linux a child inherits its parent's peak there.

@@ -209,7 +209,8 @@ def documents(draw: st.DrawFn) -> Document:
         Block(a, b, draw(st.sampled_from(KINDS)), tuple(draw(st.lists(WORDS, max_size=2))), pages, draw(WORDS))
         for a, b in zip(cuts[::2], cuts[1::2], strict=False)
     )
-    return Document(text, blocks, " ".join(draw(WORDS).split()), pages, ())
+    textless = tuple(sorted(draw(st.sets(st.integers(1, pages or 1))))) if pages else ()
+    return Document(text, blocks, " ".join(draw(WORDS).split()), pages, (), (), textless)
 
 
 @given(documents())
@@ -222,6 +223,7 @@ GOOD = {
     "pages": 2,
     "warnings": ["w"],
     "labels": [],
+    "textless": [2],
     "headings": [["a"], []],
     "headers": [""],
     "blocks": [[0, 3, 0, 0, 1, 0], [3, 5, 1, 1, 2, 0]],
@@ -232,6 +234,7 @@ def test_the_good_reply_is_good() -> None:
     document = unpack(GOOD, b"abcde")
     assert isinstance(document, Document)
     assert document.blocks[1] == Block(3, 5, "paragraph", (), 2, "")
+    assert document.textless == (2,)
 
 
 @pytest.mark.parametrize(
@@ -263,6 +266,14 @@ def test_the_good_reply_is_good() -> None:
         {"title": "\udfff"},
         {"warnings": "w"},
         {"warnings": [["w"]]},
+        {"textless": None},
+        {"textless": [0]},
+        {"textless": [3]},
+        {"textless": [2, 1]},
+        {"textless": [1, 1]},
+        {"textless": [True]},
+        {"failed": "a scan", "scan": {}},
+        {"failed": "a scan", "scan": None},
         {"failed": 5},
         {"failed": "no hint"},
     ],

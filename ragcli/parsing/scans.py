@@ -1,0 +1,304 @@
+"""Scanned pages -> text: the pages of a PDF that have none are read by OCR, in child processes of their own.
+
+A page may cost its child: it hangs, or needs too much memory. Then it is left out and the next one is read. What a
+child sends back is checked like any other input.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ragcli.child import Child, ChildBabbled, ChildDied, ChildTimeout
+from ragcli.errors import ParseFailed, RagcliError, UsageError
+from ragcli.parsing.blocks import MAX_TEXT, page_ranges
+from ragcli.parsing.children import Children, stopped
+from ragcli.parsing.lines import line_blocks, line_spans
+from ragcli.parsing.ocr_extra import REPAIR
+from ragcli.parsing.pdf import PAGE_BREAK
+from ragcli.parsing.scanned import SCANNED
+from ragcli.parsing.worker import OUT_OF_MEMORY
+from ragcli.records import Block, Document
+
+MEMORY_MB = 3072
+"""Address space of a child; a page of ordinary size takes up to two thirds of it."""
+FLOOR = 0.75
+"""A page that was read with less confidence is left out: half of its letters are wrong (docs/benchmarks.md, ocr.py)."""
+_MAX_CHILDREN = 2
+_MAX_THREADS = 8  # of one child; more of them gain little
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+"""What keeps a child within its address space on a machine of many cores: each thread would reserve some."""
+_MEAN_SECONDS = 30  # for each page of a file, one with another: several times what an honest one takes
+_MAX_LOST = 3  # children that one file may cost
+_MAX_REPLY = 1 << 23
+_MAX_REASON = 200
+
+
+class ScanReader:
+    """Reads scanned pages with up to two child processes, which share `threads` threads between them.
+
+    `page_seconds` limits one page, `file_seconds` and `max_pages` all pages of one file (fewer seconds where it has few
+    pages). Where `required`, an OCR
+    library that does not start ends the run. Children start when they are first needed.
+    """
+
+    def __init__(
+        self,
+        threads: int,
+        *,
+        required: bool = False,
+        page_seconds: float = 120,
+        file_seconds: float = 3600,
+        max_pages: int = 500,
+        memory_mb: int = MEMORY_MB,
+    ) -> None:
+        self.required = required
+        self.page_seconds = page_seconds
+        self.file_seconds = file_seconds
+        self.max_pages = max_pages
+        self.memory_mb = memory_mb
+        self._count = min(_MAX_CHILDREN, threads)
+        each = min(_MAX_THREADS, max(1, threads // self._count))
+        arguments = (str(memory_mb), str(each))
+        self.children = Children("OCR", "ragcli.parsing.ocr_worker", *arguments, environment=_ENVIRONMENT)
+        self._seats: queue.LifoQueue[_Seat] = queue.LifoQueue()
+        for _ in range(self._count):
+            self._seats.put(_Seat(self))
+
+    def read(self, document: Document, data: bytes) -> Document:
+        """Return the document of the PDF `data` with the text of its `textless` pages, as far as OCR finds any.
+
+        May be called from several threads at once. Raises ParseFailed where it has no text then either, and
+        UsageError where OCR is `required` and does not start.
+        """
+        seat = self._seats.get()
+        try:
+            outcome = seat.read(document.textless, data)
+        finally:
+            self._seats.put(seat)
+        try:
+            whole = put_in(document, {number: text for number, (text, _) in outcome.read.items()})
+        except ValueError:
+            raise ParseFailed("its parser sent back nonsense") from None
+        if not whole.blocks:
+            raise ParseFailed(f"no text: it seems to be a scan, and {outcome.why_nothing()}")
+        if len(whole.text) > MAX_TEXT:
+            raise ParseFailed(f"its text is over {MAX_TEXT // 1_000_000} million characters long")
+        warnings = [warning for warning in document.warnings if not warning.endswith(SCANNED)]
+        return replace(whole, warnings=(*warnings, *outcome.warnings()))
+
+    def close(self) -> None:
+        """End every child, in the middle of a page if need be. Files that are being read fail."""
+        self.children.close()
+        seats = [self._seats.get() for _ in range(self._count)]  # a killed child's reader comes back at once
+        for seat in seats:
+            seat.leave()
+            self._seats.put(seat)
+
+
+class _Seat:
+    """The place of one child, which is replaced when a page has cost it or it has grown."""
+
+    def __init__(self, reader: ScanReader) -> None:
+        self._reader = reader
+        self._child: Child | None = None
+        self._is_open = False
+
+    def read(self, numbers: Sequence[int], data: bytes) -> Outcome:
+        """Read some pages of a PDF, and say what became of each."""
+        outcome = Outcome()
+        seconds = min(self._reader.file_seconds, self._reader.page_seconds + _MEAN_SECONDS * len(numbers))
+        deadline = time.monotonic() + seconds
+        lost = 0
+        self._is_open = False
+        if self._child is not None and self._child.poll(0):  # it has nothing to say now but that it has ended
+            self.leave()
+        for at, number in enumerate(numbers):
+            if at == self._reader.max_pages:
+                outcome.fail(f"it stops after {at} {'page' if at == 1 else 'pages'}", numbers[at:])
+                break
+            if time.monotonic() > deadline:
+                outcome.fail(f"it stops after {seconds:g} s", numbers[at:])
+                break
+            if lost == _MAX_LOST:
+                outcome.fail(f"it failed on {lost} pages before", numbers[at:])
+                break
+            try:
+                if not self._open(data):
+                    outcome.fail("it cannot open the file", numbers[at:])
+                    break
+                self._page(number, outcome)
+            except _NotStarted as error:
+                outcome.fail(f"{error.message}: `{REPAIR}` mends that", numbers[at:])
+                break
+            except (ChildDied, ChildTimeout, AttributeError, LookupError, TypeError, ValueError) as error:
+                self.leave()
+                if self._reader.children.closed:
+                    raise stopped() from None
+                outcome.fail(self._reason(error), [number])
+                lost += 1
+            except BaseException:
+                self.leave()
+                raise
+        return outcome
+
+    def _open(self, data: bytes) -> bool:
+        """Send the child the file, where it does not have it, and return whether it can be opened."""
+        if self._child is None:
+            self._child = self._start()
+        if not self._is_open:
+            self._child.send({"open": True}, data, self._reader.page_seconds)
+            reply, _ = self._child.receive(self._reader.page_seconds)
+            self._is_open = "failed" not in reply
+        return self._is_open
+
+    def _start(self) -> Child:
+        try:
+            return self._reader.children.start()
+        except ParseFailed:
+            raise
+        except RagcliError as error:
+            if self._reader.required:
+                raise UsageError(error.message, f"`{REPAIR}` mends that; or set `ocr` to off") from None
+            raise _NotStarted(error.message) from None
+
+    def _page(self, number: int, outcome: Outcome) -> None:
+        """Have one page read. Raises what stands for a lost child, or for a reply that makes no sense."""
+        assert self._child is not None
+        self._child.send({"page": number}, None, self._reader.page_seconds)
+        reply, payload = self._child.receive(self._reader.page_seconds, _MAX_REPLY)
+        if "failed" in reply:
+            outcome.fail(" ".join(reply["failed"][:_MAX_REASON].encode("ascii", "replace").decode().split()), [number])
+        else:
+            outcome.note(number, payload.decode("utf-8"), reply["confidence"], reply["blank"])
+        if reply.get("spent"):
+            self.leave()
+
+    def leave(self) -> None:
+        """End the child; the next page gets another."""
+        child, self._child, self._is_open = self._child, None, False
+        if child is not None:
+            self._reader.children.end(child)
+
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, ChildTimeout):
+            return f"it took over {self._reader.page_seconds:g} s"
+        if isinstance(error, ChildBabbled) or not isinstance(error, ChildDied):
+            return "it sent back nonsense"
+        # pdfium, OpenCV and ONNX Runtime abort, or fault, where an allocation fails
+        if error.code == OUT_OF_MEMORY or error.signal:
+            return f"it crashed, or needed more than {self._reader.memory_mb} MB of memory"
+        return f"it crashed ({error})"
+
+
+class _NotStarted(RagcliError):
+    """The OCR library is there and does not work."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of some pages: those that were `read` have texts and confidences (0 to 1), others just the latter."""
+
+    read: dict[int, tuple[str, float]] = field(default_factory=dict)
+    unsure: dict[int, float] = field(default_factory=dict)
+    blank: list[int] = field(default_factory=list)
+    nothing: list[int] = field(default_factory=list)
+    failed: dict[str, list[int]] = field(default_factory=dict)
+
+    def note(self, number: int, text: Any, confidence: Any, blank: Any) -> None:
+        """Take what a child says of a page. Raises ValueError where that makes no sense."""
+        if type(confidence) is not float or not 0 <= confidence <= 1 or type(blank) is not bool or "\f" in text:
+            raise ValueError("no reply about a page")
+        if blank:
+            self.blank.append(number)
+        elif not text.strip():
+            self.nothing.append(number)
+        elif confidence < FLOOR:
+            self.unsure[number] = confidence
+        else:
+            self.read[number] = text, confidence
+
+    def fail(self, reason: str, numbers: Sequence[int]) -> None:
+        """Note pages that OCR could not read, all for one reason."""
+        self.failed.setdefault(reason, []).extend(numbers)
+
+    def warnings(self) -> Iterator[str]:
+        """Yield what users should know, a clause each."""
+        if self.read:
+            worst = min(self.read, key=lambda number: self.read[number][1])
+            size = sum(len(text) for text, _ in self.read.values())
+            mean = sum(len(text) * confidence for text, confidence in self.read.values()) / size
+            lowest = f"; lowest page {worst}: {_share(self.read[worst][1])}" if len(self.read) > 1 else ""
+            yield f"{_subject(self.read)} read by OCR (confidence {_share(mean)}{lowest})"
+        if self.unsure:
+            it = _them(self.unsure)
+            yield f"{_subject(self.unsure)} left out: OCR cannot make {it} out (confidence {self._best()})"
+        if self.nothing:
+            yield f"{page_ranges(self.nothing)} {_have(self.nothing)} no text, and OCR found none"
+        if self.blank:
+            yield f"{page_ranges(self.blank)} {'is' if len(self.blank) == 1 else 'are'} blank"
+        for reason, numbers in self.failed.items():
+            yield f"{page_ranges(numbers)} {_have(numbers)} no text, and OCR could not read {_them(numbers)}: {reason}"
+
+    def why_nothing(self) -> str:
+        """Return why no page was read."""
+        if self.failed:
+            return f"OCR could not read it: {next(iter(self.failed))}"
+        if self.unsure:
+            return f"OCR cannot make it out (confidence {self._best()})"
+        return "OCR found none" if self.nothing else "all of it is blank"
+
+    def _best(self) -> str:
+        return f"{'at most ' if len(self.unsure) > 1 else ''}{_share(max(self.unsure.values()))}"
+
+
+def _subject(pages: Mapping[int, Any]) -> str:
+    return f"{page_ranges(list(pages))} {'was' if len(pages) == 1 else 'were'}"
+
+
+def _have(numbers: Collection[int]) -> str:
+    return "has" if len(numbers) == 1 else "have"
+
+
+def _them(numbers: Collection[int]) -> str:
+    return "it" if len(numbers) == 1 else "them"
+
+
+def _share(number: float) -> str:
+    return f"{number:.2f}".removeprefix("0")
+
+
+def put_in(document: Document, found: Mapping[int, str]) -> Document:
+    """Return a PDF's document with the texts of `found`, by page from 1, in the place of what these pages held.
+
+    They stand under the heading that is in force before them. Raises ValueError where the document's text does not
+    have its pages.
+    """
+    pages = document.text.split(PAGE_BREAK)
+    if len(pages) != document.pages:
+        raise ValueError("a text without its page breaks")
+    by_page: dict[int, list[Block]] = {}
+    for block in document.blocks:
+        by_page.setdefault(block.page or 0, []).append(block)
+    text = PAGE_BREAK.join(found.get(number, page) for number, page in enumerate(pages, 1))
+    blocks: list[Block] = []
+    heading: tuple[str, ...] = ()
+    before = start = 0  # where the page begins in the old text, and in the new one
+    for number, page in enumerate(pages, 1):
+        if number in found:
+            end = start + len(found[number])
+            blocks += line_blocks(text, line_spans(text, start, end), number, heading, ())
+        else:
+            end = start + len(page)
+            move = start - before
+            for block in by_page.get(number, ()):
+                if not before <= block.start < block.end <= before + len(page):
+                    raise ValueError("a block that lies on another page")
+                blocks.append(replace(block, start=block.start + move, end=block.end + move))
+        heading = blocks[-1].heading if blocks else heading
+        before += len(page) + len(PAGE_BREAK)
+        start = end + len(PAGE_BREAK)
+    return replace(document, text=text, blocks=tuple(blocks))
