@@ -11,7 +11,7 @@ import io
 import json
 import random
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -302,7 +302,7 @@ def _mbox(text: Text) -> bytes:
     return b"\n".join(b"From mara@hallowfen.example Fri Mar 14 09:30:00 2025\n" + message for message in messages)
 
 
-def zipped(members: dict[str, str | bytes]) -> bytes:
+def zipped(members: Mapping[str, str | bytes]) -> bytes:
     """Return a ZIP file of the same bytes at any time."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
