@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from common import ENCODER, ROOT, data, ragcli, report
 
-from ragcli import indexing, parts, planning
+from ragcli import indexing, parts, planning, reporting
 from ragcli.embedding.onnx import BATCH_TOKENS, OnnxEmbedder
 from ragcli.models.catalog import ENCODERS
 from ragcli.settings import resolve
@@ -104,7 +104,7 @@ def phase_to_bare(documents: Path, texts: list[str]) -> float:
     with tempfile.TemporaryDirectory() as folder, open_to_write(Path(folder), 0, create=True) as index:
         index.adopt(embedder)
         plan = planning.plan([documents], parts.walk(settings, (), ()), ())
-        found = indexing.Report.of(plan)
+        found = reporting.Report.of(plan)
         with parts.parser_pool(settings) as parser:
             indexing.store(
                 index,

@@ -127,7 +127,13 @@ FORMATS: tuple[FormatInfo, ...] = (
 )
 
 BY_SUFFIX: dict[str, FormatInfo] = {suffix: one for one in FORMATS for suffix in one.suffixes}
-VERSIONS: dict[str, int] = {one.name: one.version for one in FORMATS}
+_VERSIONS: dict[str, int] = {one.name: one.version for one in FORMATS}
+
+
+def version_of(format: str) -> int:
+    """Return the version of what reads a format now. What an older one read, or failed to read, is read again."""
+    return _VERSIONS[format]
+
 
 UNREAD: dict[str, str] = {
     ".doc": "save it as .docx",

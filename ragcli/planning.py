@@ -1,14 +1,20 @@
-"""Paths and what is stored -> Plan: what an ingest has to do, decided before anything is read or changed."""
+"""Paths and what is stored -> Plan: what an ingest has to do, decided before anything is changed.
+
+A file is read here only where it changed and is as long as one that is stored: its content may be the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ragcli.errors import UsageError
+from ragcli.errors import ParseFailed, UsageError
+from ragcli.formats import version_of
+from ragcli.naming import title_of
 from ragcli.records import SourceFile
-from ragcli.sources import Found, Skipped, Walk
+from ragcli.sources import Content, Found, Skipped, Walk, read
 from ragcli.storage.rows import Failure, StoredFile
 
 _RACY_NS = 2_000_000_000
@@ -26,15 +32,29 @@ class Removal:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """A file, read at `read_at` (nanoseconds since 1970), whose content is stored as that of `before`."""
+
+    file: SourceFile
+    read_at: int
+    before: StoredFile
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What to do with some paths.
 
-    `remembered` are files that failed before and have not changed since; `settled` are failures that are none any
-    more, because the file is gone, left out, or as it was when it was stored.
+    `changed` are to be read. The content of others is known: `touched` files have just another time, `moved` ones take
+    the place of a file that is gone or holds something else now, `copied` ones that of none. `remembered` are files
+    whose content failed before; `settled` are failures that are none any more, because the file is gone, left out, or
+    as it was when it was stored.
     """
 
     changed: tuple[SourceFile, ...] = ()
     unchanged: int = 0
+    touched: tuple[Known, ...] = ()
+    moved: tuple[Known, ...] = ()
+    copied: tuple[Known, ...] = ()
     removals: tuple[Removal, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     missing: tuple[Path, ...] = ()
@@ -49,39 +69,38 @@ def plan(
     failures: Iterable[Failure] = (),
     *,
     retry_failed: bool = False,
+    prune: bool = True,
 ) -> Plan:
     """Compare what lies at `paths` with what one collection holds.
 
-    Nothing that could not be looked at counts as gone. Raises UsageError where none of the paths exists.
+    Nothing that could not be looked at counts as gone, and without `prune` nothing at all does. Raises UsageError
+    where none of the paths exists.
     """
     there = existing(paths)
     stored_at = {file.path: file for file in stored}
     failed_at = {failure.path: failure for failure in failures}
     starts = list(dict.fromkeys(path.resolve() for path in there))
     found = _find(starts, walk, stored_at.values())
+    gone = _gone_files(starts, found, stored_at) if prune else set()
 
-    changed: list[SourceFile] = []
-    remembered: list[Failure] = []
-    settled = set(_gone(starts, found, failed_at))
-    unchanged = 0
+    compared = _Comparison(stored_at, {} if retry_failed else failed_at, walk.max_bytes)
     for file in found.values():
-        if isinstance(file, Skipped):
-            continue
-        before, failure = stored_at.get(file.path), failed_at.get(file.path)
-        if failure and not retry_failed and (failure.size, failure.mtime_ns) == (file.size, file.mtime_ns):
-            remembered.append(failure)
-        elif before is not None and _is_same(file, before):
-            unchanged += 1
-            settled.add(file.path)
-        else:
-            changed.append(file)
+        if isinstance(file, SourceFile):
+            compared.add(file)
+    moved, copied = _places(compared.known, compared.documents, gone | compared.replaced)
+    gone -= {one.before.path for one in moved}
+    settled = {*_gone(starts, found, failed_at), *compared.unchanged}
+    settled.update(one.file.path for one in (*compared.touched, *moved, *copied))
     return Plan(
-        changed=tuple(changed),
-        unchanged=unchanged,
-        removals=tuple(_removals(starts, found, stored_at)),
+        changed=tuple(compared.changed),
+        unchanged=len(compared.unchanged),
+        touched=tuple(compared.touched),
+        moved=tuple(moved),
+        copied=tuple(copied),
+        removals=tuple(_removals(starts, gone, stored_at)),
         skipped=tuple(one for one in found.values() if isinstance(one, Skipped)),
         missing=tuple(path for path in paths if path not in there),
-        remembered=tuple(remembered),
+        remembered=tuple(compared.remembered),
         settled=tuple(failure for path, failure in failed_at.items() if path in settled),
     )
 
@@ -119,9 +138,140 @@ def _find(starts: Sequence[Path], walk: Walk, stored: Iterable[StoredFile]) -> d
     return found
 
 
+_Key = tuple[str, str]
+"""What tells which contents are read alike: the hash, and the format or, of what failed, the suffix."""
+
+
+class _Comparison:
+    """Sorts files by what is stored of them and of their content."""
+
+    def __init__(self, stored_at: dict[Path, StoredFile], failed_at: dict[Path, Failure], max_bytes: int) -> None:
+        self.stored_at = stored_at
+        self.failed_at = failed_at
+        self.max_bytes = max_bytes
+        self.documents: defaultdict[_Key, list[StoredFile]] = defaultdict(list)
+        for stored in stored_at.values():
+            if stored.parser >= version_of(stored.format):
+                self.documents[stored.hash, stored.format].append(stored)
+        self.failures = {(failure.hash, _suffix(path)): failure for path, failure in failed_at.items() if failure.hash}
+        self.sizes = {stored.size for stored in stored_at.values()} | {one.size for one in self.failures.values()}
+        self.unchanged: list[Path] = []
+        self.touched: list[Known] = []
+        self.changed: list[SourceFile] = []
+        self.known: defaultdict[_Key, list[Content]] = defaultdict(list)
+        self.remembered: list[Failure] = []
+        self.replaced: set[Path] = set()
+
+    def add(self, file: SourceFile) -> None:
+        before, failure = self.stored_at.get(file.path), self.failed_at.get(file.path)
+        if failure and (failure.size, failure.mtime_ns) == (file.size, file.mtime_ns) and _still_fails(failure, file):
+            self.remembered.append(failure)
+        elif before is not None and _is_same(file, before):
+            self.unchanged.append(file.path)
+        elif (content := self._content(file)) is not None:
+            self._compare(content, before)
+        else:
+            self.changed.append(file)
+            if before is not None and before.size != file.size:
+                self.replaced.add(file.path)
+
+    def _content(self, file: SourceFile) -> Content | None:
+        """Return the content, less its bytes, of a file that may be one that is known."""
+        if file.size not in self.sizes:
+            return None
+        try:
+            return replace(read(file, self.max_bytes), data=b"")
+        except ParseFailed:  # to be said when it is read in earnest
+            return None
+
+    def _compare(self, content: Content, before: StoredFile | None) -> None:
+        file = content.file
+        failure = self.failures.get((content.hash, _suffix(file.path)))
+        key = (content.hash, file.format)
+        if before is not None and before.hash == content.hash and _is_read_as_now(before, file):
+            self.touched.append(Known(file, content.read_at, before))
+        elif failure and _still_fails(failure, file):
+            self.remembered.append(replace(failure, path=file.path, size=file.size, mtime_ns=file.mtime_ns))
+        else:
+            if before is not None and before.hash != content.hash:
+                self.replaced.add(file.path)
+            if key in self.documents:
+                self.known[key].append(content)
+            else:
+                self.changed.append(file)
+
+
+def _suffix(path: Path) -> str:
+    return path.suffix.lower()
+
+
+def _still_fails(failure: Failure, file: SourceFile) -> bool:
+    return bool(failure.hash) and failure.parser >= version_of(file.format)
+
+
 def _is_same(file: SourceFile, before: StoredFile) -> bool:
     same = (file.size, file.mtime_ns) == (before.size, before.mtime_ns)
-    return same and file.mtime_ns < before.read_at - _RACY_NS
+    return same and file.mtime_ns < before.read_at - _RACY_NS and _is_read_as_now(before, file)
+
+
+def _is_read_as_now(before: StoredFile, file: SourceFile) -> bool:
+    return before.format == file.format and before.parser >= version_of(file.format)
+
+
+def _places(
+    known: dict[_Key, list[Content]], documents: dict[_Key, list[StoredFile]], free: set[Path]
+) -> tuple[list[Known], list[Known]]:
+    """Pair files with the documents that hold their content: first with `free` ones, by name if they can.
+
+    Returns what is moved and what is copied.
+    """
+    moved: list[Known] = []
+    copied: list[Known] = []
+    for key, contents in known.items():
+        there = [document for document in documents[key] if document.path in free]
+        rest = contents
+        for name in (_name, _title, _anything):
+            pairs, rest, there = _paired(rest, there, name)
+            moved += pairs
+        by_title = {_title(document.path): document for document in documents[key]}
+        for content in rest:
+            document = by_title.get(_title(content.file.path), documents[key][0])
+            copied.append(Known(content.file, content.read_at, document))
+    return moved, copied
+
+
+def _paired(
+    contents: Sequence[Content], documents: Sequence[StoredFile], name: Callable[[Path], str]
+) -> tuple[list[Known], list[Content], list[StoredFile]]:
+    """Pair contents and documents of the same name, in their order. Returns the pairs, and what is left of either."""
+    named: defaultdict[str, deque[StoredFile]] = defaultdict(deque)
+    for document in documents:
+        named[name(document.path)].append(document)
+    pairs: list[Known] = []
+    rest: list[Content] = []
+    for content in contents:
+        same = named.get(name(content.file.path))
+        if same:
+            pairs.append(Known(content.file, content.read_at, same.popleft()))
+        else:
+            rest.append(content)
+    return pairs, rest, [document for same in named.values() for document in same]
+
+
+def _name(path: Path) -> str:
+    return path.name
+
+
+def _title(path: Path) -> str:
+    return title_of(path.name)
+
+
+def _anything(path: Path) -> str:
+    return ""
+
+
+def _gone_files(starts: Sequence[Path], found: dict[Path, Found], stored: dict[Path, StoredFile]) -> set[Path]:
+    return {path for path in _gone(starts, found, stored) if not _was_given_and_is_there(stored[path])}
 
 
 def _gone(starts: Sequence[Path], found: dict[Path, Found], known: Iterable[Path]) -> Iterator[Path]:
@@ -134,9 +284,8 @@ def _gone(starts: Sequence[Path], found: dict[Path, Found], known: Iterable[Path
             yield path
 
 
-def _removals(starts: Sequence[Path], found: dict[Path, Found], stored: dict[Path, StoredFile]) -> Iterator[Removal]:
+def _removals(starts: Sequence[Path], gone: set[Path], stored: dict[Path, StoredFile]) -> Iterator[Removal]:
     """Group the stored files that are gone by the given folder, since each is asked about by itself."""
-    gone = {path for path in _gone(starts, found, stored) if not _was_given_and_is_there(stored[path])}
     for start in starts:
         here = [path for path in sorted(gone) if path.is_relative_to(start)] if gone else []
         gone.difference_update(here)

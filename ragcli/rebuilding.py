@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from ragcli.embedding.base import Embedder
-from ragcli.indexing import Cut, OnProgress, Progress, Report, cut, embed
+from ragcli.encoding import Cut, cut, embed
+from ragcli.reporting import OnProgress, Progress, Report
 from ragcli.storage.catalog import Catalog
 from ragcli.storage.index import Index
 from ragcli.storage.rows import StoredFile

@@ -65,7 +65,7 @@ def entities(kind: str, declared: bytes, name: bytes) -> bytes:
     """An Office file whose main part declares entities and uses one."""
 
     def change(part: bytes) -> bytes:
-        body = part[part.index(b"?>") + 2 :].lstrip()
+        body = part.partition(b"?>")[2].lstrip() if part.startswith(b"<?xml") else part
         return declared + body.replace(b"A sound", b"&%s;" % name, 1)
 
     return with_main(kind, change)

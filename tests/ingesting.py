@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ragcli import indexing, planning
-from ragcli.indexing import Report
 from ragcli.parsing import reading
 from ragcli.parsing.limits import Limits
 from ragcli.planning import Removal
 from ragcli.records import Document, Format
+from ragcli.reporting import Report
 from ragcli.sources import Walk
 from ragcli.storage.index import Index
 
@@ -72,6 +72,7 @@ def ingest(
     walk: Walk | None = None,
     parser: Any = None,
     retry_failed: bool = False,
+    prune: bool = True,
     may_remove: Callable[[Removal], bool] = lambda removal: True,
     max_bytes: int = 50_000_000,
 ) -> Report:
@@ -82,9 +83,10 @@ def ingest(
         index.catalog.files(collection),
         index.catalog.failures(collection),
         retry_failed=retry_failed,
+        prune=prune,
     )
     report = Report.of(plan)
-    indexing.remove_gone(index, plan, collection, report, may_remove)
+    indexing.settle(index, plan, collection, report, may_remove)
     index.adopt(embedder)
     indexing.store(
         index,

@@ -20,7 +20,7 @@ PURE = {
 }
 WORKFLOWS = {
     *("ragcli.planning", "ragcli.indexing", "ragcli.rebuilding", "ragcli.retrieval", "ragcli.answering"),
-    "ragcli.conversation",
+    *("ragcli.conversation", "ragcli.moving", "ragcli.encoding", "ragcli.reporting"),
 }
 ADAPTERS = ("embedding", "generation", "llama", "models", "parsing", "storage")
 INTERFACES = {"ragcli.embedding.base", "ragcli.generation.base", "ragcli.generation.interrupts"}

@@ -18,6 +18,8 @@ import pytest
 from parsing.parsing_helpers import SLOW
 from shared import ROOT, Done, environment_of
 
+from ragcli.storage.schema import FORMAT
+
 Ragcli = Callable[..., Done]
 
 
@@ -66,6 +68,7 @@ def test_what_it_says_and_what_it_prints(ragcli: Ragcli, docs: Path, home: Path)
         {
             "added": 0,
             "updated": 0,
+            "moved": 0,
             "unchanged": 3,
             "removed": 0,
             "skipped": [],
@@ -113,6 +116,12 @@ def test_a_dry_run_changes_nothing(ragcli: Ragcli, docs: Path, home: Path) -> No
     done = ragcli("ingest", docs, "--dry-run")
     assert (done.code, done.out) == (0, "1 added, 1 updated, 1 unchanged, 1 removed, 0 failed\n")
     assert "dry run: nothing was changed" in done.err
+    assert "that would take about 2 s\n" in done.err
+    (docs / "手册.md").rename(docs / "manual.md")
+    foretold = ragcli("ingest", docs, "--dry-run", "--json").json
+    assert [foretold[name] for name in ("added", "updated", "moved", "unchanged", "removed")] == [1, 1, 1, 0, 1]
+    assert 2 <= foretold["estimate_s"] < 3
+    (docs / "manual.md").rename(docs / "手册.md")
     assert {path: path.read_bytes() for path in (home / "index").rglob("*") if path.is_file()} == before
     assert ragcli("search", "slate roof", "--json").json["hits"][0]["source"] == "roof.md"
 
@@ -378,7 +387,7 @@ def test_other_things_that_are_exit_4(ragcli: Ragcli, docs: Path, home: Path, tm
     catalog = home / "index" / "catalog.sqlite3"
     for sql, message in [
         ("UPDATE meta SET value = 'else' WHERE key = 'fingerprint'", "the index was built with other weights of"),
-        ("PRAGMA user_version = 2", "has format 2; this program knows 1"),
+        (f"PRAGMA user_version = {FORMAT + 1}", f"has format {FORMAT + 1}; this program knows {FORMAT}"),
     ]:
         connection = sqlite3.connect(catalog)
         connection.execute(sql)

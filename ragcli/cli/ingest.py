@@ -16,8 +16,8 @@ from ragcli.errors import UsageError
 from ragcli.settings import index_folder
 
 if TYPE_CHECKING:
-    from ragcli.indexing import Progress, Report
     from ragcli.planning import Plan, Removal
+    from ragcli.reporting import Progress, Report
     from ragcli.settings import Settings
     from ragcli.storage.index import Index
 
@@ -53,7 +53,7 @@ def ingest(
 ) -> None:
     """Read files and folders into the index: what is new or changed is read, what is gone is removed."""
     from ragcli import parts, planning
-    from ragcli.indexing import Report
+    from ragcli.reporting import Report
     from ragcli.storage.index import Index, exists
 
     start = time.perf_counter()
@@ -70,7 +70,7 @@ def ingest(
 
     def look(opened: Index) -> planning.Plan:
         stored, failures = opened.catalog.files(collection), opened.catalog.failures(collection)
-        return planning.plan(wanted, walk, stored, failures, retry_failed=retry_failed)
+        return planning.plan(wanted, walk, stored, failures, retry_failed=retry_failed, prune=prune)
 
     if dry_run:
         if exists(folder):
@@ -80,6 +80,8 @@ def ingest(
             report = _foretold(planning.plan(wanted, walk, ()), None)
         console.say("dry run: nothing was changed", "dim")
         _finish(report, start, json=json)
+        if not json and report.estimate_s:
+            console.say(f"that would take about {_duration(report.estimate_s)}", "dim")
         return
     report = Report()
     interrupted = False
@@ -88,7 +90,7 @@ def ingest(
             plan = look(opened)
             report = Report.of(plan)
             try:
-                _sync(opened, plan, collection, report, settings, prune=prune, yes=yes)
+                _sync(opened, plan, collection, report, settings, yes=yes)
             finally:
                 report.documents, report.chunks, _ = opened.catalog.counts()
     except KeyboardInterrupt:
@@ -99,6 +101,13 @@ def ingest(
         raise typer.Exit(130)
     if report.failed:
         raise typer.Exit(1)
+
+
+def _duration(seconds: float) -> str:
+    """Return seconds, from two minutes on minutes, from two hours on hours."""
+    if seconds < 120:
+        return f"{max(1, seconds):.0f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.0f} hours"
 
 
 def _listed(files_from: str) -> list[Path]:
@@ -120,27 +129,28 @@ def _check_name(collection: str) -> None:
 
 def _foretold(plan: Plan, opened: Index | None) -> Report:
     """Return the report of what a plan would do."""
-    from ragcli.indexing import Report
+    from ragcli.pace import Pace
+    from ragcli.reporting import Report
 
     report = Report.of(plan)
     stored = set()
     if opened is not None:
         stored = {file.path for file in opened.catalog.files()}
         report.documents, report.chunks, _ = opened.catalog.counts()
-    report.updated = sum(file.path in stored for file in plan.changed)
-    report.added = len(plan.changed) - report.updated
+    incoming = [*plan.changed, *(one.file for one in plan.copied)]
+    report.updated = sum(file.path in stored for file in incoming)
+    report.added = len(incoming) - report.updated
+    report.moved = len(plan.moved)
+    noted = opened.catalog.meta().get("pace", "") if opened is not None else ""
+    report.estimate_s = Pace.read(noted).estimate(plan.changed)
     report.removed = sum(len(removal.gone) for removal in plan.removals)
     return report
 
 
-def _sync(
-    index: Index, plan: Plan, collection: str, report: Report, settings: Settings, *, prune: bool, yes: bool
-) -> None:
+def _sync(index: Index, plan: Plan, collection: str, report: Report, settings: Settings, *, yes: bool) -> None:
     from ragcli import indexing, parts
 
     def may_remove(removal: Removal) -> bool:
-        if not prune:
-            return False
         if len(removal.gone) * 2 <= removal.stored or yes:
             return True
         gone = f"{len(removal.gone)} of the {removal.stored} files from {removal.folder} are gone"
@@ -149,7 +159,7 @@ def _sync(
         report.warn(removal.folder, f"{len(removal.gone)} of {removal.stored} files are gone; --yes removes them")
         return False
 
-    indexing.remove_gone(index, plan, collection, report, may_remove)
+    indexing.settle(index, plan, collection, report, may_remove)
     if plan.changed:
         with parts.llama_process(settings) as process, parts.parser_pool(settings) as parser:
             with console.bar("fetching the encoder") as fetching:
@@ -195,8 +205,9 @@ def _finish(report: Report, start: float, *, json: bool) -> None:
 
 
 def _show(report: Report) -> None:
+    moved = f"{report.moved} moved, " if report.moved else ""
     console.write(
-        f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged, "
+        f"{report.added} added, {report.updated} updated, {moved}{report.unchanged} unchanged, "
         f"{report.removed} removed, {len(report.failed)} failed"
     )
     for kind, style in (("failed", "red"), ("warnings", "yellow"), ("skipped", "dim")):

@@ -12,7 +12,7 @@ from ragcli.errors import UsageError
 from ragcli.settings import INDEX_FOLDER, index_folder
 
 if TYPE_CHECKING:
-    from ragcli.indexing import Progress
+    from ragcli.reporting import Progress
 
 
 def init(

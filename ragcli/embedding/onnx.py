@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -53,32 +54,38 @@ class OnnxEmbedder:
         tokenizer.no_padding()
         return tokenizer
 
+    @property
+    def _graph(self) -> str:
+        graph = next(f for f in ("encoder.onnx", "model.onnx") if f == "model.onnx" or (self._folder / f).exists())
+        return str(self._folder / graph)
+
     @cached_property
     def _session(self) -> Any:
-        graph = next(f for f in ("encoder.onnx", "model.onnx") if f == "model.onnx" or (self._folder / f).exists())
-        return self._load(str(self._folder / graph))
+        return self._load(self._graph, self._threads)
 
     @cached_property
     def _bulk_session(self) -> Any:
         """The session for many texts: the faster one, where it gives the same vectors on this processor.
 
-        int8 products overflow on some older processors, so the graph has to prove itself first.
+        Each batch runs in one thread, and several at once: threads that share a batch spin while they wait for each
+        other, which takes half the processor from them and from whatever else is at work. int8 products overflow on
+        some older processors, so the graph has to prove itself first.
         """
         import numpy as np
 
         if not self._spec.bulk_graph:
-            return self._session
+            return self._load(self._graph, threads=1)
         graph = resources.files("ragcli").joinpath("embedding", self._spec.bulk_graph).read_bytes()
-        bulk = self._load(graph)
+        bulk = self._load(graph, threads=1)
         probes = [e.ids for e in self._tokenizer.encode_batch(_PROBES)]
         cosines = np.einsum("td,td->t", self._run(bulk, probes), self._run(self._session, probes))
-        return bulk if np.min(cosines) >= SAME_COSINE else self._session
+        return bulk if np.min(cosines) >= SAME_COSINE else self._load(self._graph, threads=1)
 
-    def _load(self, graph: str | bytes) -> Any:
+    def _load(self, graph: str | bytes, threads: int) -> Any:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
+        options.intra_op_num_threads = threads
         options.log_severity_level = 4
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(self._folder))
         try:
@@ -105,8 +112,9 @@ class OnnxEmbedder:
         """Return an array of shape [len(texts), dimension]."""
         prefix = self._spec.passage_prefix
         encoded = [e.ids for e in self._tokenizer.encode_batch([prefix + _encodable(text) for text in texts])]
-        session = self._bulk_session if sum(map(len, encoded)) >= BULK_TOKENS else self._session
-        return self._in_batches(session, encoded, on_done)
+        if sum(map(len, encoded)) < BULK_TOKENS:
+            return self._in_batches(self._session, encoded, on_done)
+        return self._in_batches(self._bulk_session, encoded, on_done, threads=self._threads)
 
     def embed_query(self, text: str) -> Vectors:
         """Return an array of shape [dimension]."""
@@ -121,20 +129,29 @@ class OnnxEmbedder:
         cut = [ids if len(ids) <= window else [*ids[: window - 1], ids[-1]] for ids in encoded]
         return self._in_batches(self._session, cut, None)
 
-    def _in_batches(self, session: Any, encoded: Sequence[list[int]], on_done: Callable[[int], None] | None) -> Vectors:
-        """Encode texts of token ids, those of like length together."""
+    def _in_batches(
+        self, session: Any, encoded: Sequence[list[int]], on_done: Callable[[int], None] | None, threads: int = 1
+    ) -> Vectors:
+        """Encode texts of token ids, those of like length together, `threads` batches at once."""
         import numpy as np
 
         vectors = np.empty((len(encoded), self.dimension), dtype=np.float32)
         order = sorted(range(len(encoded)), key=lambda i: -len(encoded[i]))  # the largest first: memory peaks early
+        batches: list[list[int]] = []
         at = 0
         while at < len(order):
             size = max(1, BATCH_TOKENS // len(encoded[order[at]]))
-            rows = order[at : at + size]
-            vectors[rows] = self._run(session, [encoded[i] for i in rows])
-            at += len(rows)
-            if on_done is not None:
-                on_done(len(rows))
+            batches.append(order[at : at + size])
+            at += size
+        pool = ThreadPoolExecutor(threads)
+        try:
+            found = pool.map(lambda rows: self._run(session, [encoded[i] for i in rows]), batches)
+            for rows, part in zip(batches, found, strict=True):
+                vectors[rows] = part
+                if on_done is not None:
+                    on_done(len(rows))
+        finally:
+            pool.shutdown(cancel_futures=True)
         return vectors
 
     def _run(self, session: Any, batch: list[list[int]]) -> Vectors:

@@ -228,11 +228,11 @@ class Catalog:
     def _put_chunks(self, document: int, chunks: Sequence[StoredChunk], words: Sequence[str]) -> None:
         for chunk, text in zip(chunks, words, strict=True):
             cursor = self.connection.execute(
-                "INSERT INTO chunks (chunk_id, document, start, end, page, line, width, heading, context, vector)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO chunks (chunk_id, document, start, end, page, line, width, heading, context, vector,"
+                " encoded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(chunk.chunk_id, document, chunk.start, chunk.end, chunk.page, chunk.line, chunk.width),
-                    *(json.dumps(chunk.heading, ensure_ascii=False), chunk.context, chunk.vector),
+                    *(json.dumps(chunk.heading, ensure_ascii=False), chunk.context, chunk.vector, chunk.encoded),
                 ),
             )
             self.connection.execute("INSERT INTO words (rowid, body) VALUES (?, ?)", (cursor.lastrowid, text))

@@ -89,11 +89,12 @@ def _document_problem(index: Index, file: StoredFile, deep: bool) -> str:
         if deep:
             own = text[chunk.start : chunk.end]
             seen = f"{chunk.context}\n{own}"
+            encoded = seen if chunk.encoded is None else f"{chunk.encoded}\n{own}"
             if text[end : chunk.start].strip():
                 return f"{file.source}: text before chunk {chunk.chunk_id} is in no chunk"
             if chunk_id(file.collection, file.source, chunk.start, chunk.end, own) != chunk.chunk_id:
                 return f"{here} does not say what it said when it was made"
-            if chunk.vector not in (None, vector_key(fingerprint, seen)):
+            if chunk.vector not in (None, vector_key(fingerprint, encoded)):
                 return f"{here} has the vector of another text"
             if stored_words.get(chunk.id) != " ".join(words(seen)):
                 return f"{here} has the words of another text"

@@ -39,7 +39,10 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class StoredChunk:
-    """A row of `chunks`; the text lies in its document."""
+    """A row of `chunks`; the text lies in its document.
+
+    `encoded` is the context that the vector was made with where that is not `context`: the file was renamed since.
+    """
 
     id: int
     chunk_id: str
@@ -52,6 +55,7 @@ class StoredChunk:
     heading: tuple[str, ...]
     context: str
     vector: bytes | None
+    encoded: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ FILE_COLUMNS = (
     "id, collection, root, path, source, format, size, mtime_ns, hash, title, pages, warnings, read_at, parser"
 )
 FAILURE_COLUMNS = "collection, path, size, mtime_ns, reason, hash, parser"
-CHUNK_COLUMNS = "id, chunk_id, document, start, end, page, line, width, heading, context, vector"
+CHUNK_COLUMNS = "id, chunk_id, document, start, end, page, line, width, heading, context, vector, encoded"
 
 
 def file_of(row: Sequence[Any]) -> StoredFile:
@@ -85,8 +89,8 @@ def file_of(row: Sequence[Any]) -> StoredFile:
 
 def chunk_of(row: Sequence[Any]) -> StoredChunk:
     """Return a row of `CHUNK_COLUMNS`."""
-    ident, chunk_id, document, start, end, page, line, width, heading, context, vector = row
-    return StoredChunk(ident, chunk_id, document, start, end, page, line, width, _headings(heading), context, vector)
+    ident, chunk_id, document, start, end, page, line, width, heading, *rest = row
+    return StoredChunk(ident, chunk_id, document, start, end, page, line, width, _headings(heading), *rest)
 
 
 @lru_cache(maxsize=1 << 12)

@@ -54,12 +54,14 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (collection, path)
     ) WITHOUT ROWID;
     """,
-    # Labels of pages, the version of the parser that read a file, and what a failure is remembered by.
+    # Labels of pages, the version of the parser that read a file, what a failure is remembered by, and the context
+    # that a vector was made with before its file was renamed.
     """
     ALTER TABLE documents ADD COLUMN labels TEXT NOT NULL DEFAULT '[]';
     ALTER TABLE documents ADD COLUMN parser INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE failures ADD COLUMN hash TEXT NOT NULL DEFAULT '';
     ALTER TABLE failures ADD COLUMN parser INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE chunks ADD COLUMN encoded TEXT;
     """,
 )
 FORMAT = len(MIGRATIONS)

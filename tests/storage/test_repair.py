@@ -15,7 +15,7 @@ from ingesting import HashingEmbedder, contents, ingest
 
 from ragcli import rebuilding
 from ragcli.errors import IndexDamaged, IndexError_
-from ragcli.indexing import Report
+from ragcli.reporting import Report
 from ragcli.retrieval import search
 from ragcli.storage.catalog import FILE
 from ragcli.storage.index import Index, open_to_write
