@@ -22,6 +22,7 @@ _PAGE_TYPES = frozenset(("application/xhtml+xml", "text/html", "text/x-oeb1-docu
 _MAX_CHAPTERS = 5_000
 _MAX_CHAPTER = 30_000_000  # bytes
 _MAX_ENTRIES = 20_000
+_TAIL = 1000  # bytes; a page closes with its last tag, and perhaps a comment
 _MAX_LEVELS = 6
 _MAX_TITLE = 300
 
@@ -39,6 +40,7 @@ class _Book:
     title: str
     creators: str
     chapters: tuple[str, ...]
+    warnings: tuple[str, ...]
     navigation: str
     contents: str
 
@@ -48,7 +50,7 @@ def parse_epub(data: bytes) -> Document:
     archive = Archive(data)
     _check_unlocked(archive)
     book = _book(archive)
-    warnings: list[str] = []
+    warnings = list(book.warnings)
     titles = _titles(archive, book, warnings)
     builder = Builder()
     if book.creators:
@@ -85,12 +87,14 @@ def _book(archive: Archive) -> _Book:
         for item in (items[one] for one in references if one in items)
         if (item.get("media-type") or "").strip() in _PAGE_TYPES
     )
+    lost = sum(one not in items for one in references)
     pages = [item for item in items.values() if "nav" in (item.get("properties") or "").split()]
     contents = [item for item in items.values() if item.get("media-type") == "application/x-dtbncx+xml"]
     return _Book(
         _metadata(package, "title"),
         _metadata(package, "creator"),
         tuple(chapters),
+        (f"{lost} chapters that it lists are not in it",) if lost else (),
         _member(archive, name, pages[0].get("href")) if pages else "",
         _member(archive, name, contents[0].get("href")) if contents else "",
     )
@@ -175,7 +179,8 @@ def _add_chapters(
     read = empty = 0
     for name in names:
         try:
-            page = parse_html(archive.read(name, _MAX_CHAPTER), whole=True)
+            data = archive.read(name, _MAX_CHAPTER)
+            page = parse_html(data, whole=True)
         except ParseFailed as error:
             if error.message == "no text":
                 empty += 1
@@ -184,6 +189,8 @@ def _add_chapters(
             continue
         _add_chapter(builder, page, titles.get(name, ()))
         warnings += [f"chapter {_shown(name)}: {warning}" for warning in page.warnings]
+        if b"</html" not in data[-_TAIL:].lower():
+            warnings.append(f"chapter {_shown(name)}: its end is missing")
         read += 1
     if empty > read:  # covers, plates and blank pages stand in every book
         warnings.append(f"{empty} of {len(names)} pages have no text (pictures?)")

@@ -85,7 +85,7 @@ def _written_out(text: str) -> str:
 
 
 def _letters(escapes: re.Match[str]) -> str:
-    if not escapes.group().startswith("\\u"):
+    if len(escapes.group()) < len("\\u0000"):
         return escapes.group()
     letters: str = json.loads(f'"{escapes.group()}"')
     return "".join(

@@ -77,6 +77,7 @@ class _Style:
 
 
 _PLAIN = _Style()
+_NO_WORKSHEETS = frozenset(("chartsheet", "dialogsheet", "xlmacrosheet", "xlintlmacrosheet"))
 _BOOLEANS = {"1": "TRUE", "true": "TRUE", "0": "FALSE", "false": "FALSE"}
 
 
@@ -101,7 +102,7 @@ class Workbook:
         seen = set()
         for element in self._sheets:
             relation = self.relations.get(related(element))
-            if relation is None:
+            if relation is None or (relation.kind != "worksheet" and relation.kind.lower() not in _NO_WORKSHEETS):
                 raise ParseFailed(f"broken: it lacks the sheet {squash(element.get('name') or '')[:100]}")
             if relation.kind != "worksheet" or relation.part in seen:
                 continue

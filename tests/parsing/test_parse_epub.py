@@ -212,3 +212,13 @@ def test_damaged_books_give_a_document_or_a_reason() -> None:
         except ParseFailed:
             outcomes["failed"] += 1
     assert min(outcomes.values()) > 10
+
+
+def test_what_a_damaged_book_lost_is_told() -> None:
+    whole = page("<p>one</p>")
+    cut = epub({"c1.xhtml": whole, "c2.xhtml": page("<p>two</p>")[:-30]})
+    assert parse_epub(cut).warnings == ("chapter c2.xhtml: its end is missing",)
+    listed = epub({"c1.xhtml": whole}, {"OEBPS/book.opf": OPF.format(
+        metadata=METADATA, items=item("c1.xhtml"), spine='<itemref idref="c1.xhtml"/><itemref idref="c9.xhtml"/>'
+    )})  # fmt: skip
+    assert parse_epub(listed).warnings == ("1 chapters that it lists are not in it",)

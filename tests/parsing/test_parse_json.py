@@ -187,3 +187,10 @@ def test_python_and_we_agree_on_what_is_broken(values: list[Any]) -> None:
     with pytest.raises(ValueError):
         json.loads(text)
     assert "not valid JSON" in parse_json(text).warnings[0]
+
+
+@pytest.mark.parametrize("text", ['{"a": "\\u12"}', '"\\u', '["\\u9600\\u96", 1]'])
+def test_broken_escapes_are_text(text: str) -> None:
+    document = parse_json(text)
+    assert document.text.replace("\u9600", "\\u9600") == text
+    assert document.warnings == ("not valid JSON (line 1): read as text",)
