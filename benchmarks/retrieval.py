@@ -207,16 +207,20 @@ def _coverage(hits: list[Hit], spans: list[tuple[int, int]]) -> tuple[float, flo
 
 
 def financebench() -> dict[str, Any]:
-    """One index of all reports: is the gold page among the first hits?"""
+    """One index of all reports: is the gold page among the first hits? Questions of tables are counted apart, too."""
     rows = [json.loads(line) for line in (data("financebench") / "questions.jsonl").read_text("utf-8").splitlines()]
     gold = [{(f"{e['doc_name']}.pdf", e["evidence_page_num"] + 1) for e in row["evidence"]} for row in rows]
+    of_tables = [any(is_table(e["evidence_text"]) for e in row["evidence"]) for row in rows]
 
     def measure(found: list[list[Hit]]) -> dict[str, int]:
-        return {
-            f"page@{k}": sum(
-                any((hit["source"], hit["page"]) in gold[i] for hit in hits[:k]) for i, hits in enumerate(found)
-            )
+        hits = {
+            k: [any((hit["source"], hit["page"]) in gold[i] for hit in hits[:k]) for i, hits in enumerate(found)]
             for k in (5, 10)
+        }
+        return {f"page@{k}": sum(these) for k, these in hits.items()} | {
+            f"{name}@{k}": sum(hit for hit, table in zip(these, of_tables, strict=True) if table is wanted)
+            for name, wanted in (("tables", True), ("prose", False))
+            for k, these in hits.items()
         }
 
     with index_of(data("financebench") / "pdfs") as index:
@@ -225,9 +229,16 @@ def financebench() -> dict[str, Any]:
         opened.close()
         return {
             "questions": len(rows),
+            "of_tables": sum(of_tables),
             "documents": documents,
             **legs(index, [row["question"] for row in rows], 10, measure),
         }
+
+
+def is_table(evidence: str) -> bool:
+    """Return whether a text is a table: a quarter of what stands between its spaces is numbers and signs."""
+    cells = evidence.split()
+    return 4 * sum(not any(map(str.isalpha, cell)) for cell in cells) > len(cells)
 
 
 def main() -> None:

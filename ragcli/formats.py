@@ -55,8 +55,9 @@ FORMATS: tuple[FormatInfo, ...] = (
         "pdf",
         "PDF",
         (".pdf",),
-        "pages, headings of the outline, tables as rows; scanned pages with `ragcli[ocr]`",
-        "pictures",
+        "pages and their labels, headings of the outline or by type, columns in order, tables as rows",
+        "running headers and footers, page numbers, garbled pages, pictures",
+        version=2,
     ),
     FormatInfo(
         "docx",

@@ -62,7 +62,7 @@ class Document:
     """What a parser read from one file: its text, cut into blocks.
 
     `labels` are the names that the document gives its pages (`iv`, `A-3`), one for each page; empty where it gives
-    none, or just counts them from 1. `textless` are the pages, from 1, that have no usable text.
+    none, or just counts them from 1. `textless` are the pages, from 1, that have no text or only garbled text.
     """
 
     text: str

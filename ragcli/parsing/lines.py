@@ -58,6 +58,29 @@ def line_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
     return [m.span() for m in _LINE.finditer(text, start, end) if not m.group().isspace()]
 
 
+def is_row(line: str) -> bool:
+    """Return whether a line reads as a row of a table."""
+    return _shape(line) == "row"
+
+
+def in_tables(lines: Sequence[str]) -> tuple[set[int], set[int]]:
+    """Return which lines stand in a table below its header, and which head one."""
+    shapes = [_shape(line) for line in lines]
+    if shapes.count("row") < 2:
+        return set(), set()
+    below: set[int] = set()
+    above: set[int] = set()
+    for first, rows, stop in _tables(lines, shapes, _usual_width(lines)):
+        above.update(range(first, rows))
+        below.update(range(rows, stop))
+    return below, above
+
+
+def ends_as_prose(line: str) -> bool:
+    """Return whether a line ends as a sentence does, or goes on."""
+    return _SENTENCE_END.search(line) is not None or line.endswith((",", "，", "、", "-"))
+
+
 def line_blocks(
     text: str, lines: Sequence[tuple[int, int]], page: int, heading: tuple[str, ...], marks: Sequence[Mark]
 ) -> Iterator[Block]:

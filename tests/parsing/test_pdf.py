@@ -13,20 +13,22 @@ import pytest
 from fpdf import FPDF
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parsing.parsing_helpers import block_of, check_blocks, make_pdf, pdf_of, raw_page, raw_pdf, texts, write_lines
+from parsing.parsing_helpers import (
+    block_of,
+    check_blocks,
+    make_pdf,
+    pdf_of,
+    raw_page,
+    raw_pdf,
+    raw_stream,
+    texts,
+    write_lines,
+)
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.limits import Limits
-from ragcli.parsing.pdf import (
-    PAGE_BREAK,
-    PdfText,
-    _clean,
-    _join_hyphens,
-    _ranges,
-    parse_pdf,
-    read_with_pdfium,
-    read_with_pypdf,
-)
+from ragcli.parsing.pdf import PAGE_BREAK, parse_pdf
+from ragcli.parsing.pdf_reading import PdfText, ranges, read_with_pdfium, read_with_pypdf
 from ragcli.records import Document
 
 SAMPLES = Path(__file__).parents[2] / "sample_docs"
@@ -198,6 +200,8 @@ def test_both_samples_keep_their_structure() -> None:
     battery = block_of(chinese, "约 9 个月")
     assert (battery.heading, battery.page) == (("2 技术参数",), 1)
     assert chinese.text[battery.start : battery.end] == "电池寿命 约 9 个月（每天浇水两次）"
+    assert "所有设置通过手机蓝牙或 FenView 平台完成。" in chinese.text  # its line ends after the third of 通过
+    assert "使用说明 VC4" not in chinese.text  # the footer
     assert block_of(chinese, "先打开网关的入网窗口").heading == ("4 手机设置", "4.3 加入网关")
     english = parsed((SAMPLES / "manuals" / "vc-8-controller-manual.pdf").read_bytes(), 10)
     check_pages(english)
@@ -207,47 +211,6 @@ def test_both_samples_keep_their_structure() -> None:
     )
     assert block_of(english, "Read this chapter").kind == "paragraph"
     assert len([b for b in english.blocks if b.kind == "heading"]) == 29
-
-
-def test_hyphens_at_line_ends_follow_the_document() -> None:
-    page = "The con\ufffetroller is water\ufffeproof. Each controller is water-proof; see AX\ufffe200 or exam\ufffeple."
-    (joined,) = _join_hyphens([page])
-    assert "".join(joined.split("\n")) == (
-        "The controlleris water-proof.Each controller is water-proof; see AX-200or example."
-    )
-
-
-def test_words_without_end_take_little_time() -> None:
-    start = time.perf_counter()
-    _join_hyphens(["\ufffe" + "x" * 1_000_000, "x\ufffe" * 200_000, "-" * 1_000_000, "a-" * 300_000])
-    assert time.perf_counter() - start < 5
-
-
-def test_pdfium_marks_the_hyphens_that_are_joined() -> None:
-    text = parsed(pdf_of("We sell a hydro-\nphone and one hydrophone."), 10).text
-    assert "hydrophone\nand one hydrophone." in text
-
-
-@pytest.mark.parametrize(
-    ("raw", "clean"),
-    [
-        ("a  \r\n  b\r\n", "a\nb"),
-        ("a\x00b\x1b[31m\x9b", "ab[31m"),
-        ("one\ftwo", "one\ntwo"),
-        ("x\ud800y", "x\ufffdy"),
-        ("a\n\n\n\n\nb", "a\n\nb"),
-    ],
-)
-def test_text_is_cleaned(raw: str, clean: str) -> None:
-    assert _clean(raw) == clean
-
-
-@given(st.text(alphabet=st.characters(codec=None)))
-def test_clean_text_can_always_be_stored(raw: str) -> None:
-    clean = _clean(raw)
-    clean.encode("utf-8")
-    assert "\f" not in clean
-    assert "\0" not in clean
 
 
 @pytest.mark.parametrize(
@@ -260,7 +223,7 @@ def test_clean_text_can_always_be_stored(raw: str) -> None:
     ],
 )
 def test_ranges_are_short(numbers: list[int], said: str) -> None:
-    assert _ranges(numbers) == said
+    assert ranges(numbers) == said
 
 
 def test_a_compressed_page_tree_loop_ends() -> None:
@@ -278,6 +241,42 @@ def test_a_compressed_page_tree_loop_ends() -> None:
             assert len(read(looped, 10).outline) <= 10
         except ParseFailed as error:
             assert error.message == "broken PDF"
+
+
+def nested(*middle: bytes) -> bytes:
+    """Return a PDF of one page with more objects, from the seventh on; its outline is the seventh."""
+    return raw_pdf(
+        b"<</Type/Catalog/Pages 2 0 R/Outlines 7 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Resources<</Font<</F1 5 0 R>>>>/Contents 4 0 R>>",
+        raw_stream(b"BT /F1 12 Tf 50 500 Td (hello) Tj ET"),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+        b"null",
+        *middle,
+    )
+
+
+def test_a_page_tree_10000_deep_is_refused() -> None:
+    depth = 10_000
+    tree = [b"<</Type/Pages/Kids[%d 0 R]/Count 1>>" % (n + 8) for n in range(depth)]
+    data = nested(*tree, b"<</Type/Page/Contents 4 0 R>>").replace(b"/Kids[3 0 R]", b"/Kids[7 0 R]")
+    with pytest.raises(ParseFailed, match=r"^no text: page 1 has faults and could not be read$|^broken PDF$"):
+        parsed(data, 10)
+
+
+def test_an_outline_10000_deep_is_cut() -> None:
+    levels = [b"<</Title(T%d)/Dest[3 0 R/Fit]/First %d 0 R/Last %d 0 R>>" % (n, n + 8, n + 8) for n in range(10_000)]
+    document = parsed(nested(*levels, b"<</Title(End)/Dest[3 0 R/Fit]>>"), 10)
+    assert document.text == "hello"
+    assert 0 < len(document.blocks[0].heading) <= 10
+
+
+def test_a_page_of_many_scraps_is_read_as_plain_text() -> None:
+    scraps = b"".join(b"1 0 0 1 %d %d Tm (w%d) Tj " % (n * 37 % 600, n // 60 % 800, n) for n in range(20_000))
+    start = time.perf_counter()
+    document = parsed(raw_page(zlib.compress(b"BT /F1 4 Tf " + scraps + b"ET"), b"/Filter/FlateDecode"), 10)
+    assert "w19999" in document.text.replace(" ", "")
+    assert time.perf_counter() - start < 10
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,130 @@
+"""Running headers, footers and page numbers: dropped where they run, kept where they only look so."""
+
+from __future__ import annotations
+
+import pytest
+from fpdf import FPDF
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from parsing.parsing_helpers import check_blocks, make_pdf, pdf_of, write_lines
+
+from ragcli.parsing.furniture import drop_furniture
+from ragcli.parsing.layout import Line
+from ragcli.parsing.limits import Limits
+from ragcli.parsing.pdf import PAGE_BREAK, parse_pdf
+
+COLOURS = ["amber", "blue", "coral", "denim", "ebony", "flax", "green", "hazel", "indigo", "jade"]
+
+
+def pages_of(*pages: list[str]) -> list[list[Line]]:
+    """Return pages without places, as pypdf gives them."""
+    return [[Line(text) for text in page] for page in pages]
+
+
+def kept(*pages: list[str]) -> list[list[str]]:
+    return [[line.text for line in page] for page in drop_furniture(pages_of(*pages), 0.0)]
+
+
+def bodies(count: int) -> list[str]:
+    return [f"The {COLOURS[n % 10]} one is here." for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    "running",
+    [
+        lambda n: "Annual report",
+        lambda n: f"{n + 12}",
+        lambda n: f"Page {n + 1} of 8",
+        lambda n: f"2022 Annual report | {n + 57}",
+        lambda n: f"F-{n + 1}",
+        lambda n: ["ii", "iii", "iv", "v", "vi", "vii", "viii", "ix"][n],
+        lambda n: f"第{n + 1}页 共8页",
+        lambda n: "The left side" if n % 2 else "The right side",
+        lambda n: f"{n + 1} Chapter one" if n % 2 else f"The whole book {n + 1}",
+    ],
+    ids=["same", "number", "page-of", "year", "letter", "roman", "chinese", "sides", "sides-numbered"],
+)
+@pytest.mark.parametrize("is_top", [True, False], ids=["top", "bottom"])
+def test_what_runs_is_dropped(running: object, is_top: bool) -> None:
+    assert callable(running)
+    body = bodies(8)
+    pages = [[running(n), text] if is_top else [text, running(n)] for n, text in enumerate(body)]
+    assert kept(*pages) == [[text] for text in body]
+
+
+def test_a_short_chapter_has_a_running_header_too() -> None:
+    """Its first page has its number below, the others have it above, beside the chapter's title."""
+    body = bodies(9)
+    pages = [
+        [text, f"{n + 1}"] if n % 3 == 0 else [f"Chapter {'abc'[n // 3]} {n + 1}", text] for n, text in enumerate(body)
+    ]
+    assert kept(*pages) == [[text] for text in body]
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [["Annual report", "a b"], ["Annual report", "c d"]],  # two pages only
+        [["Notes", *bodies(8)[n : n + 1]] if n in (0, 4, 8) else ["x y"] for n in range(9)],  # too few near by
+        [[f"{n * n + 3}", text] for n, text in enumerate(bodies(9))],  # numbers that do not count
+        [[f"Total {n} {n + 4}", text] for n, text in enumerate(bodies(9))],
+        [["Item 3 5", "Bolt 4 7", f"Nut {n} 9"] for n in range(9)],  # a table's header above its rows
+        [["first", "second", "third", "fourth", f"{n} and", "The same", f"{n} or", "b", "c", "d"] for n in (0, 7, 2)],
+    ],
+    ids=["two-pages", "rare", "numbers", "values", "table", "inside"],
+)
+def test_what_only_looks_so_is_kept(pages: list[list[str]]) -> None:
+    if pages[0][:1] == ["first"]:
+        assert [page[-6:] for page in kept(*pages)] == [page[-6:] for page in pages]
+    else:
+        assert kept(*pages) == pages
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(["a", "b c", "Notes", "1", "2", "3", "Page 4", ""]), max_size=6), max_size=9))
+def test_what_occurs_once_stays(pages: list[list[str]]) -> None:
+    everything = [line for page in pages for line in page]
+    left = [line for page in kept(*pages) for line in page]
+    for line in set(everything):
+        if everything.count(line) == 1 and not any(c.isdigit() for c in line):
+            assert line in left
+
+
+def report(pdf: FPDF) -> None:
+    """Five pages; their header is written after the text, and a table goes on over all of them."""
+    for n in range(5):
+        pdf.add_page()
+        write_lines(pdf, f"Part Price Stock\nBolt {COLOURS[n]} 12.40 {n * 7}\nNut {COLOURS[n]} 3.10 {n * 31}")
+        pdf.set_y(60)
+        write_lines(pdf, f"The {COLOURS[n]} one is sold.")
+        pdf.text(20, 5, "Works of the mill")
+        pdf.text(100, 290, f"{n + 1}")
+
+
+def test_a_printed_report_keeps_its_text_and_its_table() -> None:
+    document = parse_pdf(make_pdf(report), Limits(10))
+    check_blocks(document)
+    assert document.text.split(PAGE_BREAK)[3] == (
+        "Part Price Stock\nBolt denim 12.40 21\nNut denim 3.10 93\nThe denim one is sold."
+    )
+    assert "mill" not in document.text
+
+
+def test_a_title_in_larger_type_comes_again() -> None:
+    def slides(pdf: FPDF) -> None:
+        for n in range(5):
+            pdf.add_page()
+            pdf.set_font_size(20)
+            write_lines(pdf, "Our plan")
+            pdf.set_font_size(11)
+            pdf.set_y(60)
+            write_lines(pdf, f"The {COLOURS[n]} step is a long one, and there is much to say of it.")
+
+    assert parse_pdf(make_pdf(slides), Limits(10)).text.count("Our plan") == 5
+
+
+def test_short_documents_keep_all() -> None:
+    assert (
+        parse_pdf(pdf_of("Head\ntext\n1", "Head\nmore\n2"), Limits(10)).text
+        == f"Head\ntext\n1{PAGE_BREAK}Head\nmore\n2"
+    )
