@@ -29,7 +29,6 @@ from common import ENCODER, data, report
 from ragcli import indexing, parts, planning, reporting
 from ragcli.embedding.onnx import OnnxEmbedder
 from ragcli.encoding import cut, embed
-from ragcli.formats import version_of
 from ragcli.models.catalog import ENCODERS
 from ragcli.parsing.pool import ParserPool
 from ragcli.records import SourceFile
@@ -88,7 +87,7 @@ def in_turn(index: Index, embedder: OnnxEmbedder, files: tuple[SourceFile, ...],
         for file, document, pieces, digest in zip(files, documents, cuts, hashes, strict=True):
             stored = StoredFile(
                 0, "main", file.root, file.path, file.source, file.format, file.size, file.mtime_ns, digest,
-                document.title, document.pages, document.warnings, time.time_ns(), version_of(file.format),
+                document.title, document.pages, document.warnings, time.time_ns(), file.parser,
             )  # fmt: skip
             index.catalog.put_document(stored, document, pieces.rows("main", file.source), pieces.words())
     return told.phases

@@ -128,13 +128,8 @@ FORMATS: tuple[FormatInfo, ...] = (
 )
 
 BY_SUFFIX: dict[str, FormatInfo] = {suffix: one for one in FORMATS for suffix in one.suffixes}
-_VERSIONS: dict[str, int] = {one.name: one.version for one in FORMATS}
-
-
-def version_of(format: str) -> int:
-    """Return the version of what reads a format now. What an older one read, or failed to read, is read again."""
-    return _VERSIONS[format]
-
+VERSIONS: dict[str, int] = {one.name: one.version for one in FORMATS}
+"""The version of what reads each format. What an older one read, or failed to read, is read again."""
 
 UNREAD: dict[str, str] = {
     ".doc": "save it as .docx",

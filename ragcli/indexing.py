@@ -18,7 +18,6 @@ from typing import Protocol
 from ragcli.embedding.base import Embedder
 from ragcli.encoding import Cut, Encoding, UnderWay, cut
 from ragcli.errors import ParseFailed
-from ragcli.formats import version_of
 from ragcli.moving import place
 from ragcli.naming import Names
 from ragcli.pace import Pace
@@ -206,8 +205,7 @@ class _Writer:
     def _fail(self, file: SourceFile, reason: str, hash: str = "") -> None:
         """Note that a file failed; by its `hash` the content is known again, wherever it lies then."""
         self.report.fail(file.path, reason)
-        version = version_of(file.format)
-        failure = Failure(self.collection, file.path, file.size, file.mtime_ns, reason, hash, version)
+        failure = Failure(self.collection, file.path, file.size, file.mtime_ns, reason, hash, file.parser)
         self.index.catalog.put_failure(failure)
         self._finish(file)
 
@@ -266,5 +264,5 @@ class _Writer:
             pages=document.pages,
             warnings=document.warnings,
             read_at=one.content.read_at,
-            parser=version_of(file.format),
+            parser=file.parser,
         )

@@ -97,7 +97,15 @@ def walk(settings: Settings, include: tuple[str, ...], exclude: tuple[str, ...])
     """Return how to walk folders."""
     from ragcli.sources import Walk
 
-    return Walk(include, exclude, settings.max_file_mb * 1_000_000)
+    return Walk(include, exclude, settings.max_file_mb * 1_000_000, _versions(settings))
+
+
+def _versions(settings: Settings) -> dict[str, int]:
+    """Return the versions of what reads each format. Scans count anew where OCR has come, or become better."""
+    from ragcli.formats import VERSIONS
+    from ragcli.parsing import ocr_extra
+
+    return VERSIONS | {"pdf": VERSIONS["pdf"] * 10 + (ocr_extra.version() if settings.ocr != "off" else 0)}
 
 
 def jobs(settings: Settings) -> int:

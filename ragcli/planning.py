@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ragcli.errors import ParseFailed, UsageError
-from ragcli.formats import version_of
 from ragcli.naming import title_of
 from ragcli.records import SourceFile
 from ragcli.sources import Content, Found, Skipped, Walk, read
@@ -83,7 +82,7 @@ def plan(
     found = _find(starts, walk, stored_at.values())
     gone = _gone_files(starts, found, stored_at) if prune else set()
 
-    compared = _Comparison(stored_at, {} if retry_failed else failed_at, walk.max_bytes)
+    compared = _Comparison(stored_at, {} if retry_failed else failed_at, walk)
     for file in found.values():
         if isinstance(file, SourceFile):
             compared.add(file)
@@ -145,13 +144,13 @@ _Key = tuple[str, str]
 class _Comparison:
     """Sorts files by what is stored of them and of their content."""
 
-    def __init__(self, stored_at: dict[Path, StoredFile], failed_at: dict[Path, Failure], max_bytes: int) -> None:
+    def __init__(self, stored_at: dict[Path, StoredFile], failed_at: dict[Path, Failure], walk: Walk) -> None:
         self.stored_at = stored_at
         self.failed_at = failed_at
-        self.max_bytes = max_bytes
+        self.max_bytes = walk.max_bytes
         self.documents: defaultdict[_Key, list[StoredFile]] = defaultdict(list)
         for stored in stored_at.values():
-            if stored.parser >= version_of(stored.format):
+            if stored.parser >= walk.versions.get(stored.format, 0):
                 self.documents[stored.hash, stored.format].append(stored)
         self.failures = {(failure.hash, _suffix(path)): failure for path, failure in failed_at.items() if failure.hash}
         self.sizes = {stored.size for stored in stored_at.values()} | {one.size for one in self.failures.values()}
@@ -206,7 +205,7 @@ def _suffix(path: Path) -> str:
 
 
 def _still_fails(failure: Failure, file: SourceFile) -> bool:
-    return bool(failure.hash) and failure.parser >= version_of(file.format)
+    return bool(failure.hash) and failure.parser >= file.parser
 
 
 def _is_same(file: SourceFile, before: StoredFile) -> bool:
@@ -215,7 +214,7 @@ def _is_same(file: SourceFile, before: StoredFile) -> bool:
 
 
 def _is_read_as_now(before: StoredFile, file: SourceFile) -> bool:
-    return before.format == file.format and before.parser >= version_of(file.format)
+    return before.format == file.format and before.parser >= file.parser
 
 
 def _places(

@@ -26,7 +26,8 @@ TEXT_FORMATS: frozenset[Format] = frozenset({"markdown", "text", "rst", "code", 
 class SourceFile:
     """A regular file that a walk found.
 
-    `source` is its name in the index: the path relative to `root`, with `/` on every system.
+    `source` is its name in the index: the path relative to `root`, with `/` on every system. `parser` is the version
+    of what reads its format now.
     """
 
     path: Path
@@ -35,6 +36,7 @@ class SourceFile:
     format: Format
     size: int
     mtime_ns: int
+    parser: int = 0
 
 
 BlockKind = Literal["heading", "paragraph", "list_item", "table_row", "code"]

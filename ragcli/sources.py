@@ -11,7 +11,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +19,7 @@ from typing import BinaryIO
 from pathspec import GitIgnoreSpec
 
 from ragcli.errors import ParseFailed, UsageError
-from ragcli.formats import BY_SUFFIX, UNREAD
+from ragcli.formats import BY_SUFFIX, UNREAD, VERSIONS
 from ragcli.records import Format, SourceFile
 
 IGNORE_FILES = (".gitignore", ".ragcliignore")
@@ -47,11 +47,18 @@ _Rules = tuple[tuple[Path, GitIgnoreSpec], ...]
 class Walk:
     """How to walk: globs, as in ignore files, that a path must or must not match, and the largest file in bytes.
 
-    Raises UsageError for a glob that means nothing.
+    `versions` are those of what reads each format. Raises UsageError for a glob that means nothing.
     """
 
-    def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = (), max_bytes: int = 50_000_000) -> None:
+    def __init__(
+        self,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        max_bytes: int = 50_000_000,
+        versions: Mapping[str, int] = VERSIONS,
+    ) -> None:
         self.max_bytes = max_bytes
+        self.versions = versions
         self._include = _given(include)
         self._exclude = _given(exclude)
 
@@ -152,7 +159,7 @@ class Walk:
         found = _format(path)
         if isinstance(found, Skipped):
             return found
-        return SourceFile(path, root, relative, found, status.st_size, status.st_mtime_ns)
+        return SourceFile(path, root, relative, found, status.st_size, status.st_mtime_ns, self.versions[found])
 
 
 def _given(globs: Sequence[str]) -> GitIgnoreSpec | None:

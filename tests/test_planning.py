@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ingesting import DirectParser, HashingEmbedder, contents, ingest
 
 from ragcli.errors import ParseFailed
-from ragcli.formats import version_of
+from ragcli.formats import VERSIONS
 from ragcli.planning import Removal, plan
 from ragcli.records import Document, Format
 from ragcli.reporting import Report
@@ -256,7 +256,7 @@ def test_thousands_of_the_same_content_are_quick(tmp_path: Path) -> None:
 
 
 def stored_as(data: bytes, path: Path, ident: int) -> StoredFile:
-    digest, version = hashlib.sha256(data).hexdigest(), version_of("text")
+    digest, version = hashlib.sha256(data).hexdigest(), VERSIONS["text"]
     place = (path.parent.parent, path, path.name)
     return StoredFile(ident, "main", *place, "text", len(data), 0, digest, "", None, (), 1, version)
 

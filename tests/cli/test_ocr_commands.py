@@ -130,3 +130,17 @@ def test_it_can_be_turned_off(ragcli: Ragcli, docs: Path) -> None:
     done = ragcli("ingest", docs, "--json", RAGCLI_OCR="off")
     assert reasons(done.json["failed"]) == {"scan.pdf": "no text: it seems to be a scan"}
     assert reasons(done.json["warnings"]) == {"half.pdf": "page 2 has no text (scanned?)"}
+
+
+@needs_ocr
+def test_scans_that_failed_are_read_once_the_extra_is_there(
+    ragcli: Ragcli, docs: Path, without: Callable[[str], dict[str, str]]
+) -> None:
+    lacking = without("rapidocr")
+    assert [Path(row["path"]).name for row in ragcli("ingest", docs, "--json", **lacking).json["failed"]] == ["scan.pdf"]
+    again = ragcli("ingest", docs, "--json", **lacking).json
+    assert again["failed"][0]["reason"].endswith("(not tried again)")
+    done = ragcli("ingest", docs, "--json")
+    assert (done.code, done.json["added"], done.json["updated"], done.json["unchanged"]) == (0, 1, 1, 1)
+    back = ragcli("ingest", docs, "--json", **lacking)
+    assert (back.code, back.json["unchanged"]) == (0, 3), "what was read stays read"
