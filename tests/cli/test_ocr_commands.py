@@ -137,7 +137,9 @@ def test_scans_that_failed_are_read_once_the_extra_is_there(
     ragcli: Ragcli, docs: Path, without: Callable[[str], dict[str, str]]
 ) -> None:
     lacking = without("rapidocr")
-    assert [Path(row["path"]).name for row in ragcli("ingest", docs, "--json", **lacking).json["failed"]] == ["scan.pdf"]
+    assert [Path(row["path"]).name for row in ragcli("ingest", docs, "--json", **lacking).json["failed"]] == [
+        "scan.pdf"
+    ]
     again = ragcli("ingest", docs, "--json", **lacking).json
     assert again["failed"][0]["reason"].endswith("(not tried again)")
     done = ragcli("ingest", docs, "--json")
