@@ -34,7 +34,11 @@ def place(catalog: Catalog, plan: Plan, collection: str) -> Placed:
     """Give the files of a plan whose content is known their places, all in one transaction: they may trade places."""
     with catalog.transaction():
         for one in plan.touched:
-            catalog.touch(one.before.id, one.file.size, one.file.mtime_ns, one.read_at)
+            if one.before.place is not None:
+                catalog.touch(one.before.id, one.file.size, one.file.mtime_ns, one.read_at)
+        for one in (*plan.touched, *plan.claimed):
+            if one.before.place is None:  # it was imported, and now has a place
+                moving.put_down(catalog, _at(one, one.before.source))
         stored = catalog.files(collection)
         left = _left(plan)
         names = Names(file for file in stored if file.path not in left)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ragcli.models.store import ModelStore
     from ragcli.parsing.pool import ParserPool
     from ragcli.sources import Walk
+    from ragcli.storage.bundle import Bundle
     from ragcli.storage.index import Index
 
     Download = Callable[[str, int, int], None]
@@ -86,6 +87,49 @@ def embedder_of(
     return found
 
 
+def encoder_files(id: str) -> dict[str, Path]:
+    """Return the files of a known encoder for an export, by name. Raises ModelMissing, ModelBad or UsageError."""
+    from ragcli.models.catalog import ENCODERS
+
+    if id not in ENCODERS:
+        raise UsageError(
+            f"{id} is no encoder that can be put into the file", "copy its GGUF file, and `ragcli models add`"
+        )
+    stored = model_store().require(id)
+    known = {file.name for file in ENCODERS[id].files}
+    return {file.name: stored.folder / file.name for file in stored.files if file.name in known}
+
+
+def take_encoder(exported: Bundle) -> str:
+    """Put the encoder of an exported index into the model store, where it is not there and its checksums are known.
+
+    Returns "" where the store has the very encoder now, else what is missing, as a clause. Raises ModelError where it
+    cannot be stored.
+    """
+    from ragcli.models.catalog import ENCODERS
+    from ragcli.models.files import copy, ensure_space
+
+    store, wanted = model_store(), exported.manifest
+    there = store.get(wanted.encoder)
+    if there is not None:
+        return "" if there.fingerprint == wanted.fingerprint else f"other weights of {wanted.encoder} are needed"
+    spec, given = ENCODERS.get(wanted.encoder), exported.encoder_files
+    if spec is None or {file.name for file in spec.files} != set(given):
+        return f"{wanted.encoder} is needed, and is not in the model store"
+    if not spec.pinned:  # it would be run on the word of whoever wrote the file
+        return f"{wanted.encoder} is needed; the one in the file is not taken, since its checksums are not known"
+    with store.staging() as staging:
+        ensure_space(staging, sum(given.values()))
+        files = []
+        for file in spec.files:
+            with exported.encoder_file(file.name) as stream:
+                files.append(copy(stream, staging / file.name, given[file.name]))
+            if files[-1].sha256 != file.sha256:
+                return f"{wanted.encoder} is needed; the one in the file is another"
+        store.publish_encoder(spec, staging, tuple(files), f"import of {exported.path.name}")
+    return ""
+
+
 def open_index(settings: Settings) -> Index:
     """Open the index for reading. Raises IndexMissing where there is none."""
     from ragcli.storage.index import Index
@@ -97,7 +141,9 @@ def walk(settings: Settings, include: tuple[str, ...], exclude: tuple[str, ...])
     """Return how to walk folders."""
     from ragcli.sources import Walk
 
-    return Walk(include, exclude, settings.max_file_mb * 1_000_000, _versions(settings))
+    return Walk(
+        include, exclude, settings.max_file_mb * 1_000_000, index_folder(settings).resolve(), _versions(settings)
+    )
 
 
 def _versions(settings: Settings) -> dict[str, int]:

@@ -44,7 +44,8 @@ class Plan:
     """What to do with some paths.
 
     `changed` are to be read. The content of others is known: `touched` files have just another time, `moved` ones take
-    the place of a file that is gone or holds something else now, `copied` ones that of none. `remembered` are files
+    the place of a file that is gone or holds something else now, `copied` ones that of none. `claimed` are those of the
+    `changed` ones that are called like an imported document, which becomes theirs. `remembered` are files
     whose content failed before; `settled` are failures that are none any more, because the file is gone, left out, or
     as it was when it was stored.
     """
@@ -54,6 +55,7 @@ class Plan:
     touched: tuple[Known, ...] = ()
     moved: tuple[Known, ...] = ()
     copied: tuple[Known, ...] = ()
+    claimed: tuple[Known, ...] = ()
     removals: tuple[Removal, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     missing: tuple[Path, ...] = ()
@@ -80,13 +82,15 @@ def plan(
     failed_at = {failure.path: failure for failure in failures}
     starts = list(dict.fromkeys(path.resolve() for path in there))
     found = _find(starts, walk, stored_at.values())
+    claims = _claims(found, stored_at)
     gone = _gone_files(starts, found, stored_at) if prune else set()
 
     compared = _Comparison(stored_at, {} if retry_failed else failed_at, walk)
     for file in found.values():
         if isinstance(file, SourceFile):
             compared.add(file)
-    moved, copied = _places(compared.known, compared.documents, gone | compared.replaced)
+    imported = {path for path, file in stored_at.items() if file.place is None}
+    moved, copied = _places(compared.known, compared.documents, gone | compared.replaced | imported)
     gone -= {one.before.path for one in moved}
     settled = {*_gone(starts, found, failed_at), *compared.unchanged}
     settled.update(one.file.path for one in (*compared.touched, *moved, *copied))
@@ -96,6 +100,7 @@ def plan(
         touched=tuple(compared.touched),
         moved=tuple(moved),
         copied=tuple(copied),
+        claimed=tuple(Known(file, 0, claims[file.path]) for file in compared.changed if file.path in claims),
         removals=tuple(_removals(starts, gone, stored_at)),
         skipped=tuple(one for one in found.values() if isinstance(one, Skipped)),
         missing=tuple(path for path in paths if path not in there),
@@ -135,6 +140,19 @@ def _find(starts: Sequence[Path], walk: Walk, stored: Iterable[StoredFile]) -> d
                 continue
             found[one.path] = one
     return found
+
+
+def _claims(found: dict[Path, Found], stored_at: dict[Path, StoredFile]) -> dict[Path, StoredFile]:
+    """Put imported documents at the paths of the files that are called like them, and return them by those paths.
+
+    Where the files lay on the other machine is not known: the name is all that tells.
+    """
+    imported = {file.source: file for file in stored_at.values() if file.place is None}
+    claims = {}
+    for path, file in found.items():
+        if imported and isinstance(file, SourceFile) and path not in stored_at and file.source in imported:
+            claims[path] = stored_at[path] = stored_at.pop(imported.pop(file.source).path)
+    return claims
 
 
 _Key = tuple[str, str]

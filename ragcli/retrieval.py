@@ -383,7 +383,7 @@ def _hits(index: Index, passages: Iterable[_Passage], ranks: tuple[dict[int, int
             dense=_leg(ranks[0].get(chunk.id), passage.best.dense),
             lexical=_leg(ranks[1].get(chunk.id), passage.best.lexical),
             also=(),
-            path=file.path,
+            path=file.place,
             document=chunk.document,
         )
     return tuple(hits.values())

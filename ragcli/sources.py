@@ -47,7 +47,8 @@ _Rules = tuple[tuple[Path, GitIgnoreSpec], ...]
 class Walk:
     """How to walk: globs, as in ignore files, that a path must or must not match, and the largest file in bytes.
 
-    `versions` are those of what reads each format. Raises UsageError for a glob that means nothing.
+    The folder `index`, where it lies in what is walked, is passed over. `versions` are those of what reads each format.
+    Raises UsageError for a glob that means nothing.
     """
 
     def __init__(
@@ -55,10 +56,12 @@ class Walk:
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         max_bytes: int = 50_000_000,
+        index: Path | None = None,
         versions: Mapping[str, int] = VERSIONS,
     ) -> None:
         self.max_bytes = max_bytes
         self.versions = versions
+        self._index = index
         self._include = _given(include)
         self._exclude = _given(exclude)
 
@@ -104,6 +107,8 @@ class Walk:
             if entry.name in IGNORE_FILES or entry.name in _OWN_FOLDERS:
                 continue
             path = Path(entry.path)
+            if path == self._index:
+                continue
             if (left_out := self._left_out(entry, path, root, stack[-1][1])) is not None:
                 yield left_out
             elif entry.is_symlink():

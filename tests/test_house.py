@@ -20,14 +20,14 @@ PURE = {
 }
 WORKFLOWS = {
     *("ragcli.planning", "ragcli.indexing", "ragcli.rebuilding", "ragcli.retrieval", "ragcli.answering"),
-    *("ragcli.conversation", "ragcli.moving", "ragcli.encoding", "ragcli.reporting"),
+    *("ragcli.conversation", "ragcli.moving", "ragcli.encoding", "ragcli.reporting", "ragcli.watching"),
 }
 ADAPTERS = ("embedding", "generation", "llama", "models", "parsing", "storage")
 INTERFACES = {"ragcli.embedding.base", "ragcli.generation.base", "ragcli.generation.interrupts"}
 HEAVY = {
     *("chromadb", "huggingface_hub", "llama_cpp", "lxml", "numpy", "onnxruntime", "opencc", "pypdf", "pypdfium2"),
     *("tokenizers", "trafilatura", "httpx", "jinja2", "Stemmer", "tiktoken"),
-    *("scipy", "matplotlib", "pptx", "tree_sitter", "rapidocr", "cv2"),
+    *("scipy", "matplotlib", "pptx", "tree_sitter", "rapidocr", "cv2", "watchfiles"),
 }
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

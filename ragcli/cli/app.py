@@ -11,7 +11,22 @@ import typer
 from typer.exceptions import TyperException
 
 from ragcli import __version__
-from ragcli.cli import ask, calibrate, chat, config, console, doctor, ingest, manage, models, search, show
+from ragcli.cli import (
+    ask,
+    calibrate,
+    chat,
+    config,
+    console,
+    doctor,
+    forget,
+    ingest,
+    manage,
+    models,
+    moving,
+    search,
+    show,
+    watch,
+)
 from ragcli.cli import eval as evaluation
 from ragcli.errors import RagcliError
 
@@ -24,11 +39,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    *(manage.init, ingest.ingest, search.search, ask.ask, chat.chat, evaluation.eval, calibrate.calibrate),
+    *(manage.init, ingest.ingest, watch.watch, search.search, ask.ask, chat.chat, evaluation.eval, calibrate.calibrate),
     *(show.sources, show.show, show.status),
-    *(manage.check, manage.rebuild, doctor.doctor),
+    *(forget.forget, manage.check, manage.rebuild, doctor.doctor),
 ):
     app.command()(command)
+app.command()(moving.export)
+app.command(name="import")(moving.import_)
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
 

@@ -6,12 +6,14 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ragcli.cli import console, options, writing
+from ragcli.cli.tools import Tools, lent
 from ragcli.errors import UsageError
 from ragcli.settings import index_folder
 
@@ -62,7 +64,7 @@ def ingest(
     if not wanted:
         raise UsageError("no path was given", "ragcli ingest PATH...")
     planning.existing(wanted)
-    _check_name(collection)
+    check_name(collection)
     parts.check_ocr(settings)
     folder = index_folder(settings)
     console.say(f"index: {folder}", "dim")
@@ -79,7 +81,7 @@ def ingest(
         else:
             report = _foretold(planning.plan(wanted, walk, ()), None)
         console.say("dry run: nothing was changed", "dim")
-        _finish(report, start, json=json)
+        finish(report, start, json=json)
         if not json and report.estimate_s:
             console.say(f"that would take about {_duration(report.estimate_s)}", "dim")
         return
@@ -90,12 +92,12 @@ def ingest(
             plan = look(opened)
             report = Report.of(plan)
             try:
-                _sync(opened, plan, collection, report, settings, yes=yes)
+                sync(opened, plan, collection, report, settings, yes=yes)
             finally:
                 report.documents, report.chunks, _ = opened.catalog.counts()
     except KeyboardInterrupt:
         interrupted = True
-    _finish(report, start, json=json)
+    finish(report, start, json=json)
     if interrupted:
         console.say("interrupted: what was done is kept, and the same command goes on from there")
         raise typer.Exit(130)
@@ -122,7 +124,8 @@ def _listed(files_from: str) -> list[Path]:
     return [Path(os.fsdecode(line)) for line in lines if line.strip()]
 
 
-def _check_name(collection: str) -> None:
+def check_name(collection: str) -> None:
+    """Raise UsageError where a collection cannot be called so."""
     if not collection.isprintable() or not 0 < len(collection) <= _LONGEST_NAME:
         raise UsageError(f"{collection!r} cannot be the name of a collection", "give -c a short, printable name")
 
@@ -147,42 +150,48 @@ def _foretold(plan: Plan, opened: Index | None) -> Report:
     return report
 
 
-def _sync(index: Index, plan: Plan, collection: str, report: Report, settings: Settings, *, yes: bool) -> None:
+def sync(
+    index: Index,
+    plan: Plan,
+    collection: str,
+    report: Report,
+    settings: Settings,
+    *,
+    yes: bool,
+    ask: Callable[[str], bool] = console.confirm,
+    tools: Tools | None = None,
+) -> None:
+    """Do what a plan says, and report it. `tools` are used where they are given."""
     from ragcli import indexing, parts
 
     def may_remove(removal: Removal) -> bool:
         if len(removal.gone) * 2 <= removal.stored or yes:
             return True
         gone = f"{len(removal.gone)} of the {removal.stored} files from {removal.folder} are gone"
-        if console.confirm(f"{gone}. Remove them from the index?"):
+        if ask(f"{gone}. Remove them from the index?"):
             return True
         report.warn(removal.folder, f"{len(removal.gone)} of {removal.stored} files are gone; --yes removes them")
         return False
 
     indexing.settle(index, plan, collection, report, may_remove)
     if plan.changed:
-        with parts.llama_process(settings) as process, parts.parser_pool(settings) as parser:
-            with console.bar("fetching the encoder") as fetching:
-                embedder = parts.embedder_of(
-                    index, settings, process, lambda label, done, total: fetching.update(done, total, label)
-                )
-            with console.bar("reading", "bytes") as bar:
+        with lent(tools, settings, index) as (parser, embedder), console.bar("reading", "bytes") as bar:
 
-                def show(progress: Progress) -> None:
-                    label = f"{progress.files} of {len(plan.changed)} files, {progress.chunks} chunks embedded"
-                    bar.update(progress.done, progress.total, label)
+            def show(progress: Progress) -> None:
+                label = f"{progress.files} of {len(plan.changed)} files, {progress.chunks} chunks embedded"
+                bar.update(progress.done, progress.total, label)
 
-                indexing.store(
-                    index,
-                    embedder,
-                    parser,
-                    plan.changed,
-                    collection,
-                    report,
-                    jobs=parts.jobs(settings),
-                    max_bytes=settings.max_file_mb * 1_000_000,
-                    on_progress=show,
-                )
+            indexing.store(
+                index,
+                embedder,
+                parser,
+                plan.changed,
+                collection,
+                report,
+                jobs=parts.jobs(settings),
+                max_bytes=settings.max_file_mb * 1_000_000,
+                on_progress=show,
+            )
         _warn_unreadable(report, embedder.id)
     with console.bar("storing", "vectors") as bar:
         indexing.finish(index, report, bar.update)
@@ -196,7 +205,8 @@ def _warn_unreadable(report: Report, encoder: str) -> None:
         console.hint("`ragcli rebuild --encoder multilingual-e5-small` reads 100 languages")
 
 
-def _finish(report: Report, start: float, *, json: bool) -> None:
+def finish(report: Report, start: float, *, json: bool) -> None:
+    """Print what a run has done that began at `start`, by the clock `time.perf_counter`."""
     report.seconds = time.perf_counter() - start
     if json:
         console.write_json(report.to_json())

@@ -62,7 +62,7 @@ def _row(file: StoredFile) -> dict[str, object]:
     return {
         "source": file.source,
         "collection": file.collection,
-        "path": str(file.path),
+        "path": str(file.place) if file.place else None,
         "format": file.format,
         "pages": file.pages,
         "size": file.size,
@@ -137,7 +137,7 @@ def status(index: options.IndexDir = None, json: options.Json = False, debug: op
     try:
         documents, chunks, vectors = opened.catalog.counts()
         files = opened.catalog.files()
-        collections, roots = sorted({f.collection for f in files}), sorted({str(f.root) for f in files})
+        collections, roots = sorted({f.collection for f in files}), sorted({str(f.root) for f in files if f.place})
         size = sum(map(_size, opened.folder.rglob("*")))
         value = {
             "index": str(opened.folder),

@@ -16,14 +16,21 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(folder: Path, wait: float, *, create: bool = False) -> Iterator[Index]:
-    """Open an index to write, and say for whom it waits. Raises what `open_to_write` raises."""
+def opened(folder: Path, wait: float, *, create: bool = False, mend: bool = True) -> Iterator[Index]:
+    """Open an index to write, and say for whom it waits. Raises what `open_to_write` raises.
+
+    With `mend`, a forget that was interrupted is finished first.
+    """
+    from ragcli.storage import forgetting
     from ragcli.storage.index import open_to_write
 
     with (
         _one_interrupt(),
         open_to_write(folder, wait, lambda who: console.say(f"waiting for {who}"), create=create) as index,
     ):
+        if mend and forgetting.is_unfinished(index):
+            console.say("finishing a forget that was interrupted")
+            forgetting.scrub(index, lambda step, done, total: None)
         yield index
 
 

@@ -18,6 +18,7 @@ import json
 import os
 import shutil
 import sqlite3
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ from ragcli.embedding.base import Embedder
 from ragcli.errors import EncoderMismatch, IndexDamaged, IndexError_
 from ragcli.storage.catalog import FILE, Catalog, missing
 from ragcli.storage.lock import writing
-from ragcli.storage.vectors import FileNotes, VectorIndex, copy_folder, find_damage, note_files, open_noted
+from ragcli.storage.vectors import FileNotes, VectorIndex, copy_folder, find_damage, note_files, open_noted, wipe_slack
 from ragcli.words import WORDS_VERSION
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ class Index:
         self.folder = folder
         self._few = few
         if create:
-            _make(folder)
-        _refuse_foreign(folder)
+            make_folder(folder)
+        refuse_foreign(folder)
         if create and not _holds_something(folder / FILE) and any(folder.glob("vectors-*")):
             raise IndexDamaged(f"the catalog of the index in {folder} is gone", "remove the folder and ingest again")
         self.catalog = Catalog(folder, create=create)
@@ -167,9 +168,7 @@ class Index:
         """
         old = self.generation()
         self.close_vectors()
-        for folder in self.folder.glob("vectors-*"):
-            if folder != self.folder_of(old):
-                shutil.rmtree(folder, ignore_errors=True)
+        self.remove_old_vectors()
         anew = anew or old.count == 0 or self.outdated()[1] * 2 > old.count or bool(self.damage())
         wanted = self.catalog.vector_keys()
         new = Generation(old.number + 1, len(wanted))
@@ -180,8 +179,9 @@ class Index:
                 if not anew:
                     copy_folder(self.folder_of(old), folder)
                 self._fill(folder, wanted, set() if anew else _keys_in(folder), on_progress)
+                wipe_slack(folder)
                 new = Generation(new.number, new.count, note_files(folder))
-        except (OSError, sqlite3.Error, IndexDamaged) as error:
+        except (OSError, sqlite3.Error, struct.error, IndexDamaged) as error:
             shutil.rmtree(folder, ignore_errors=True)
             reason = error.strerror if isinstance(error, OSError) else error
             raise IndexError_(
@@ -193,6 +193,13 @@ class Index:
             noted = json.loads(self.catalog.meta().get("damage", "{}"))
             noted.pop("vectors", None)
             self.catalog.set_meta(vectors=json.dumps(asdict(new)), damage=json.dumps(noted))
+
+    def remove_old_vectors(self) -> None:
+        """Remove every folder of vectors but the one in use."""
+        used = self.folder_of(self.generation())
+        for folder in self.folder.glob("vectors-*"):
+            if folder != used:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _fill(
         self, folder: Path, wanted: list[bytes], there: set[bytes], on_progress: Callable[[int, int], None] | None
@@ -294,10 +301,10 @@ def open_to_write(
     Waits for another writer up to `wait` seconds. Raises IndexLocked, and what `Index` raises.
     """
     if create:
-        _make(folder)
+        make_folder(folder)
     elif not exists(folder):
         raise missing(folder)
-    _refuse_foreign(folder)
+    refuse_foreign(folder)
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(writing(folder, wait, on_wait))
@@ -327,7 +334,8 @@ def _keys_in(folder: Path) -> set[bytes]:
         vectors.close()
 
 
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make the folder of an index, where there is none."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -336,7 +344,8 @@ def _make(folder: Path) -> None:
         ) from None
 
 
-def _refuse_foreign(folder: Path) -> None:
+def refuse_foreign(folder: Path) -> None:
+    """Raise where there is no such folder, or where it is another user's."""
     try:
         owner = folder.stat().st_uid
     except FileNotFoundError:

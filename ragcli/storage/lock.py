@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from ragcli.errors import IndexLocked
 
-NOTE = "writer.json"
+LOCK, NOTE = "writer.lock", "writer.json"
 _POLL = 0.1
 
 
@@ -39,7 +39,7 @@ def writing(folder: Path, wait: float, on_wait: Callable[[str], None] | None = N
 
     Waits up to `wait` seconds, telling `on_wait` once whom for. Raises IndexLocked after that.
     """
-    lock = FileLock(folder / "writer.lock", mode=0o600, thread_local=False)
+    lock = FileLock(folder / LOCK, mode=0o600, thread_local=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:

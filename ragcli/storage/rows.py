@@ -18,7 +18,8 @@ from ragcli.records import Block, Document
 class StoredFile:
     """A row of `documents` without its text. `path` and `root` are absolute, `read_at` is in nanoseconds since 1970.
 
-    A file that was given by itself is its own root. `parser` is the version of the format's parser that read it.
+    A file that was given by itself is its own root. One that was imported lies at no known place: its `path` and `root`
+    are relative, and stand for nothing on this machine. `parser` is the version of the format's parser that read it.
     """
 
     id: int
@@ -35,6 +36,11 @@ class StoredFile:
     warnings: tuple[str, ...]
     read_at: int
     parser: int = 0
+
+    @property
+    def place(self) -> Path | None:
+        """Where the file lies, or lay, on this machine; None where that is not known."""
+        return self.path if self.path.is_absolute() else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import hashlib
 import os
 import shutil
 import sqlite3
+import struct
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ragcli.embedding.base import Vectors
 
 COLLECTION = "vectors"
+_HEADER = struct.calcsize("<iQQQQ")  # version, offset, room for vectors, vectors, bytes of each
 DATABASE = "chroma.sqlite3"
 _BATCH = 500  # a second's work at most, and then Ctrl-C is heard; Chroma refuses more than 5461
 
@@ -124,6 +126,23 @@ class VectorIndex:
 
 FileNotes = Mapping[str, Sequence[Any]]
 """By the name of each file of a folder: its size, time of change in nanoseconds, and SHA-256."""
+
+
+def wipe_slack(folder: Path) -> None:
+    """Overwrite with zeros what Chroma's files of a folder hold beyond the vectors.
+
+    Chroma has room for a hundred vectors at first, and writes that room to its files as it finds it: full of whatever
+    the process had in memory there before, vectors that were removed among it (seen with Chroma 1.5.9).
+    """
+    for header in folder.rglob("header.bin"):
+        _, _, _, count, width = struct.unpack("<iQQQQ", header.read_bytes()[:_HEADER])
+        for name, used in (("data_level0.bin", count * width), ("length.bin", count * 4)):
+            path = header.with_name(name)
+            size = path.stat().st_size
+            if size > used:
+                with path.open("r+b") as stream:
+                    stream.seek(used)
+                    stream.write(bytes(size - used))
 
 
 def note_files(folder: Path) -> dict[str, list[Any]]:

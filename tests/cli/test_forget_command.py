@@ -1,0 +1,118 @@
+"""`ragcli forget` as people type it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from shared import Done, environment_of
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("pump.md", "valve.md", "sub/motor.md"):
+        (folder / name).write_text(f"# {Path(name).stem}\n\nThe {Path(name).stem} hums zyxcanary.\n", "utf-8")
+    (folder / "empty.md").write_text("", "utf-8")
+    return folder
+
+
+def sources(ragcli: Run) -> list[str]:
+    return [row["source"] for row in ragcli("sources", "--json").json["sources"]]
+
+
+def test_forget(ragcli: Run, docs: Path) -> None:
+    ragcli("ingest", docs)
+    done = ragcli("forget", "pump.md", docs / "sub" / "motor.md", docs / "empty.md")
+    assert (done.code, done.out) == (
+        0,
+        f"forgotten: pump.md\nforgotten: sub/motor.md\nforgotten: {docs / 'empty.md'}\n",
+    )
+    assert "1 documents and 1 chunks are left" in done.err
+    assert "hint: 3 of the files are still where they were read" in done.err
+    assert sources(ragcli) == ["valve.md"]
+    assert ragcli("sources", "--failed", "--json").json == {"failed": []}
+    assert ragcli("check", "--deep").code == 0
+    assert [hit["source"] for hit in ragcli("search", "zyxcanary", "--json").json["hits"]] == ["valve.md"]
+
+
+def test_json(ragcli: Run, docs: Path, home: Path) -> None:
+    ragcli("ingest", docs)
+    (docs / "pump.md").unlink()
+    value = ragcli("forget", "pump.md", "--json").json
+    path = str((docs / "pump.md").resolve())
+    assert value.pop("seconds") >= 0
+    assert value == {
+        "forgotten": [{"source": "pump.md", "collection": "main", "path": path, "on_disk": False}],
+        "documents": 2,
+        "chunks": 2,
+    }
+    assert ragcli("forget", "--everything", "--yes", "--json").json == {"index": str(home / "index"), "left": []}
+    assert ragcli("status").code == 4
+
+
+def test_nothing_is_forgotten_where_one_name_means_nothing(ragcli: Run, docs: Path) -> None:
+    ragcli("ingest", docs)
+    for arguments, said in [
+        (["pump.md", "valv.md"], "did you mean valve.md?"),
+        (["pump.md", "qqqq"], "`ragcli sources` lists them"),
+        (["pump.md", "-c", "other"], "no source is called 'pump.md'; nothing was forgotten"),
+        (["*.md"], "3 sources match, and nothing was forgotten"),
+        ([], "no source was given"),
+        (["--everything"], "nothing was removed"),
+        (["--everything", "--yes", "pump.md"], "give nothing else with it"),
+    ]:
+        done = ragcli("forget", *arguments)
+        assert (done.code, done.out) == (2, ""), arguments
+        assert said in done.err
+    assert len(sources(ragcli)) == 3
+
+
+def test_globs_and_collections(ragcli: Run, docs: Path) -> None:
+    ragcli("ingest", docs)
+    ragcli("ingest", docs, "-c", "other")
+    assert ragcli("forget", "sub/*", "-c", "other", "--yes").code == 0
+    assert len(sources(ragcli)) == 5
+    assert ragcli("forget", "pump.md").out == "forgotten: pump.md\n" * 2
+    assert ragcli("forget", "*", "--yes").code == 0
+    assert sources(ragcli) == []
+
+
+def test_what_ingest_removed(ragcli: Run, docs: Path, home: Path) -> None:
+    ragcli("ingest", docs)
+    (docs / "pump.md").write_text("Nothing hums.", "utf-8")
+    (docs / "valve.md").write_text("Nothing hums.", "utf-8")
+    (docs / "sub" / "motor.md").unlink()
+    ragcli("ingest", docs)
+    assert ragcli("forget", "--removed").code == 0
+    assert [p for p in (home / "index").rglob("*") if p.is_file() and b"zyxcanary" in p.read_bytes()] == []
+    assert sources(ragcli) == ["pump.md", "valve.md"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no signals to kill with")
+def test_killed_and_typed_again(ragcli: Run, docs: Path, home: Path, tmp_path: Path) -> None:
+    """The name is gone from the index by then, and means what the killed command had begun."""
+    ragcli("ingest", docs)
+    kill = (
+        "import os, signal, sys; from pathlib import Path; from ragcli.storage import forgetting, index\n"
+        "with index.open_to_write(Path(sys.argv[1]), 0) as one:\n"
+        "    files = [f for f in one.catalog.files() if f.source == 'pump.md']\n"
+        "    forgetting.forget(one, files, (), lambda *_: os.kill(os.getpid(), signal.SIGKILL))\n"
+    )
+    arguments = [sys.executable, "-c", kill, str(home / "index")]
+    for again in (["forget", "pump.md"], ["ingest", docs / "valve.md"]):
+        ragcli("ingest", docs)
+        assert subprocess.run(arguments, env=environment_of(home)).returncode == -signal.SIGKILL
+        done = ragcli(*again)
+        assert done.code == 0, done.err
+        assert ("finishing a forget" in done.err) == (again[0] == "ingest")
+        held = [p for p in (home / "index").rglob("*") if p.is_file() and b"pump hums" in p.read_bytes()]
+        assert held == []
+        assert ragcli("forget", "pump.md").code == 2
