@@ -62,6 +62,7 @@ def test_json(small: Corpus) -> None:
         "collection": "main",
         "page": None,
         "page_end": None,
+        "page_label": None,
         "heading": ["Pump", "Fuse"],
         "start": 0,
         "end": 40,
