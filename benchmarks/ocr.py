@@ -28,7 +28,7 @@ from fpdf import FPDF
 from made_up import sentence
 from PIL import Image, ImageFilter
 
-from ragcli.parsing.ocr_worker import DPI, Recogniser
+from ragcli.parsing.ocr.worker import DPI, Recogniser
 
 LANGUAGES = ("en", "zh")
 TILT, NOISE = 1.5, 12

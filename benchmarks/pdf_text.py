@@ -25,8 +25,8 @@ from typing import Any
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.limits import Limits
-from ragcli.parsing.pdf import PAGE_BREAK, parse_pdf
-from ragcli.parsing.pdf_reading import read_with_pdfium, read_with_pypdf
+from ragcli.parsing.pdf.document import PAGE_BREAK, parse_pdf
+from ragcli.parsing.pdf.reading import read_with_pdfium, read_with_pypdf
 
 RUN = 8
 MAX_PAGES = 5000

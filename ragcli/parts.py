@@ -149,9 +149,9 @@ def walk(settings: Settings, include: tuple[str, ...], exclude: tuple[str, ...])
 def _versions(settings: Settings) -> dict[str, int]:
     """Return the versions of what reads each format. Scans count anew where OCR has come, or become better."""
     from ragcli.formats import VERSIONS
-    from ragcli.parsing import ocr_extra
+    from ragcli.parsing.ocr import extra
 
-    return VERSIONS | {"pdf": VERSIONS["pdf"] * 10 + (ocr_extra.version() if settings.ocr != "off" else 0)}
+    return VERSIONS | {"pdf": VERSIONS["pdf"] * 10 + (extra.version() if settings.ocr != "off" else 0)}
 
 
 def jobs(settings: Settings) -> int:
@@ -161,8 +161,8 @@ def jobs(settings: Settings) -> int:
 
 def parser_pool(settings: Settings) -> ParserPool:
     """Return the child processes that parse files."""
+    from ragcli.parsing.ocr.scans import ScanReader
     from ragcli.parsing.pool import ParserPool
-    from ragcli.parsing.scans import ScanReader
 
     count = jobs(settings)
     limits = (count, settings.parse_seconds, settings.parse_memory_mb, settings.max_pages)
@@ -178,17 +178,17 @@ def check_ocr(settings: Settings) -> str:
 
     Raises UsageError where the settings ask for OCR all the same.
     """
-    from ragcli.parsing import ocr_extra
+    from ragcli.parsing.ocr import extra
 
-    if settings.ocr == "off" or not (lacks := ocr_extra.lacking()):
+    if settings.ocr == "off" or not (lacks := extra.lacking()):
         return ""
-    if not ocr_extra.is_installed():
-        message, command = "OCR is not installed", ocr_extra.INSTALL
+    if not extra.is_installed():
+        message, command = "OCR is not installed", extra.INSTALL
     else:
-        message, command = f"the OCR extra lacks {', '.join(lacks)}", ocr_extra.REPAIR
+        message, command = f"the OCR extra lacks {', '.join(lacks)}", extra.REPAIR
     if settings.ocr == "on":
         raise UsageError(message, f"`{command}`, or set `ocr` to auto")
-    return f"`{command}` lets ragcli read scans" if command == ocr_extra.INSTALL else f"{message}: `{command}`"
+    return f"`{command}` lets ragcli read scans" if command == extra.INSTALL else f"{message}: `{command}`"
 
 
 @contextmanager

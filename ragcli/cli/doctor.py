@@ -87,14 +87,14 @@ def _llama(settings: Settings) -> Iterator[Check]:
 
 def _ocr(settings: Settings) -> Check:
     """Check the extra that reads scans: it need not be there, but what is there has to be whole."""
-    from ragcli.parsing import ocr_extra
+    from ragcli.parsing.ocr import extra
 
-    if not ocr_extra.is_installed():
-        command = f"`{ocr_extra.INSTALL}`"
+    if not extra.is_installed():
+        command = f"`{extra.INSTALL}`"
         return Check("ocr", settings.ocr != "on", f"not installed; {command} lets ragcli read scans", command)
-    lacks = ocr_extra.lacking()
+    lacks = extra.lacking()
     found = f"lacks {', '.join(lacks)}" if lacks else "turned off" if settings.ocr == "off" else "reads scanned pages"
-    return Check("ocr", not lacks or settings.ocr == "off", found, f"`{ocr_extra.REPAIR}`")
+    return Check("ocr", not lacks or settings.ocr == "off", found, f"`{extra.REPAIR}`")
 
 
 def _folder() -> Check:

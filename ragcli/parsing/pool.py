@@ -17,8 +17,8 @@ from ragcli.child import Child, ChildBabbled, ChildDied, ChildTimeout
 from ragcli.errors import ParseFailed
 from ragcli.parsing.blocks import MAX_TEXT
 from ragcli.parsing.children import Children, stopped
-from ragcli.parsing.scanned import SCANNED, Scanned
-from ragcli.parsing.scans import ScanReader
+from ragcli.parsing.ocr.scanned import SCANNED, Scanned
+from ragcli.parsing.ocr.scans import ScanReader
 from ragcli.parsing.worker import KINDS, OUT_OF_MEMORY
 from ragcli.records import Block, Document, Format
 

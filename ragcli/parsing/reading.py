@@ -10,7 +10,10 @@ from ragcli.errors import ParseFailed
 from ragcli.parsing.limits import Limits
 from ragcli.records import TEXT_FORMATS, Document, Format
 
-_MODULES: dict[Format, str] = {"csv": "text", "mbox": "mail"}
+_MODULES: dict[Format, str] = {
+    **{"csv": "text", "mbox": "mail", "pdf": "pdf.document"},
+    **{"docx": "office.docx", "odt": "office.odt", "pptx": "office.pptx", "xlsx": "office.xlsx"},
+}
 """Formats whose parser, `parse_FORMAT`, does not lie in a module of their own name."""
 _BOUNDED: frozenset[Format] = frozenset({"pdf", "mail", "mbox"})
 """Formats whose parser asks for the limits."""

@@ -18,8 +18,8 @@ from ragcli.child import serve
 from ragcli.errors import ParseFailed
 from ragcli.parsing.blocks import MAX_TEXT
 from ragcli.parsing.limits import Limits
+from ragcli.parsing.ocr.scanned import Scanned
 from ragcli.parsing.reading import read
-from ragcli.parsing.scanned import Scanned
 from ragcli.records import BlockKind, Document
 
 OUT_OF_MEMORY = 77

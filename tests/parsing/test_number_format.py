@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragcli.parsing.number_format import BUILT_IN, show_number
+from ragcli.parsing.office.number_format import BUILT_IN, show_number
 
 
 @pytest.mark.parametrize(

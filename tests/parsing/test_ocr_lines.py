@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragcli.parsing.ocr_lines import Piece, page_text
+from ragcli.parsing.ocr.lines import Piece, page_text
 
 
 def piece(text: str, left: float, top: float, width: float | None = None) -> Piece:

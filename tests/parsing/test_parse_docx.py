@@ -12,8 +12,8 @@ from docx.enum.style import WD_STYLE_TYPE
 from parsing.office_files import assert_read_or_failed, docx_members, docx_of, mutated, reason, zip_of
 from parsing.parsing_helpers import block_of, check_blocks, texts
 
-from ragcli.parsing.docx import parse_docx
-from ragcli.parsing.numbering import write_number
+from ragcli.parsing.office.docx import parse_docx
+from ragcli.parsing.office.numbering import write_number
 from ragcli.records import Document
 
 SAMPLE = Path(__file__).parents[2] / "sample_docs" / "support" / "repair-centre-procedure.docx"

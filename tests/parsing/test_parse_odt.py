@@ -8,7 +8,7 @@ import pytest
 from parsing.office_files import assert_read_or_failed, mutated, odt_members, odt_of, reason, zip_of
 from parsing.parsing_helpers import block_of, check_blocks, texts
 
-from ragcli.parsing.odt import parse_odt
+from ragcli.parsing.office.odt import parse_odt
 from ragcli.records import Document
 
 LISTS = """

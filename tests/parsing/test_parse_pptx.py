@@ -17,7 +17,7 @@ from pptx.enum.chart import XL_CHART_TYPE
 from pptx.util import Inches
 
 from ragcli.errors import ParseFailed
-from ragcli.parsing.pptx import parse_pptx
+from ragcli.parsing.office.pptx import parse_pptx
 from ragcli.records import Document
 
 SAMPLES = Path(__file__).parents[2] / "sample_docs"

@@ -17,7 +17,7 @@ from parsing.office_helpers import BOMB, mutated, outcome, pack, relations_of, u
 from parsing.parsing_helpers import block_of, check_blocks, texts
 
 from ragcli.errors import ParseFailed
-from ragcli.parsing.xlsx import parse_xlsx
+from ragcli.parsing.office.xlsx import parse_xlsx
 from ragcli.records import Document
 
 SAMPLES = Path(__file__).parents[2] / "sample_docs"

@@ -27,8 +27,8 @@ from parsing.parsing_helpers import (
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.limits import Limits
-from ragcli.parsing.pdf import PAGE_BREAK, parse_pdf
-from ragcli.parsing.pdf_reading import PdfText, ranges, read_with_pdfium, read_with_pypdf
+from ragcli.parsing.pdf.document import PAGE_BREAK, parse_pdf
+from ragcli.parsing.pdf.reading import PdfText, ranges, read_with_pdfium, read_with_pypdf
 from ragcli.records import Document
 
 SAMPLES = Path(__file__).parents[2] / "sample_docs"

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parsing.parsing_helpers import check_blocks, make_pdf, pdf_of, write_lines
 
-from ragcli.parsing.furniture import drop_furniture
-from ragcli.parsing.layout import Line
 from ragcli.parsing.limits import Limits
-from ragcli.parsing.pdf import PAGE_BREAK, parse_pdf
+from ragcli.parsing.pdf.document import PAGE_BREAK, parse_pdf
+from ragcli.parsing.pdf.furniture import drop_furniture
+from ragcli.parsing.pdf.layout import Line
 
 COLOURS = ["amber", "blue", "coral", "denim", "ebony", "flax", "green", "hazel", "indigo", "jade"]
 

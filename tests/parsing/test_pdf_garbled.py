@@ -12,9 +12,9 @@ from fpdf import FPDF
 from parsing.parsing_helpers import check_blocks, make_pdf, pdf_of, write_lines
 
 from ragcli.errors import ParseFailed
-from ragcli.parsing.garbled import is_garbled, is_spaced, join_letters
 from ragcli.parsing.limits import Limits
-from ragcli.parsing.pdf import PAGE_BREAK, parse_pdf
+from ragcli.parsing.pdf.document import PAGE_BREAK, parse_pdf
+from ragcli.parsing.pdf.garbled import is_garbled, is_spaced, join_letters
 from ragcli.records import Document
 
 CHINESE = Path(__file__).parents[2] / "sample_docs" / "产品手册" / "VC-4阀门控制器使用说明.pdf"

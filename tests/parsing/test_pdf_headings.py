@@ -9,7 +9,7 @@ from fpdf import FPDF
 from parsing.parsing_helpers import block_of, check_blocks, make_pdf, pdf_of, raw_pdf, raw_stream, write_lines
 
 from ragcli.parsing.limits import Limits
-from ragcli.parsing.pdf import parse_pdf
+from ragcli.parsing.pdf.document import parse_pdf
 from ragcli.records import Document
 
 PROSE = "The wheel turns all day long, and the water of the river never stops.\nIt has done so for many years by now."

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragcli.parsing.hyphens import join_hyphens, join_wide
+from ragcli.parsing.pdf.hyphens import join_hyphens, join_wide
 from ragcli.records import Block
 
 

@@ -8,9 +8,9 @@ import pytest
 from fpdf import FPDF
 from parsing.parsing_helpers import check_blocks, make_pdf
 
-from ragcli.parsing.layout import Line, join_rows
 from ragcli.parsing.limits import Limits
-from ragcli.parsing.pdf import parse_pdf
+from ragcli.parsing.pdf.document import parse_pdf
+from ragcli.parsing.pdf.layout import Line, join_rows
 
 LEFT = [f"left line {n} tells of the mill and its wheel" for n in range(24)]
 RIGHT = [f"right line {n} goes on with the pond and fish" for n in range(20)]

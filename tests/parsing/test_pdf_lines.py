@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parsing.parsing_helpers import check_blocks
 
-from ragcli.parsing.lines import MAX_HEADER, Mark, line_blocks, line_spans
+from ragcli.parsing.pdf.lines import MAX_HEADER, Mark, line_blocks, line_spans
 from ragcli.records import Block, Document
 
 STATEMENT = """\

@@ -21,10 +21,10 @@ from PIL import Image
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.limits import Limits
-from ragcli.parsing.pdf import PAGE_BREAK, parse_pdf
+from ragcli.parsing.ocr.scanned import Scanned
+from ragcli.parsing.ocr.scans import FLOOR, Outcome, ScanReader, put_in
+from ragcli.parsing.pdf.document import PAGE_BREAK, parse_pdf
 from ragcli.parsing.pool import ParserPool
-from ragcli.parsing.scanned import Scanned
-from ragcli.parsing.scans import FLOOR, Outcome, ScanReader, put_in
 from ragcli.records import Block, Document
 
 HINT = "it can be installed"
@@ -250,7 +250,7 @@ def readers() -> set[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             parent = int((folder / "stat").read_text("utf-8").rpartition(")")[2].split()[1])
-            if parent == os.getpid() and "ocr_worker" in (folder / "cmdline").read_text("utf-8"):
+            if parent == os.getpid() and "parsing.ocr.worker" in (folder / "cmdline").read_text("utf-8"):
                 found.add(int(folder.name))
     return found
 

@@ -1,4 +1,4 @@
-"""The child process that reads scanned pages. Run as `python -m ragcli.parsing.ocr_worker MEMORY_MB THREADS`.
+"""The child process that reads scanned pages. Run as `python -m ragcli.parsing.ocr.worker MEMORY_MB THREADS`.
 
 It first says `{"ready": true}`. A request with `open` brings a PDF's bytes as payload and is answered by `{pages}`;
 one with `page` (from 1) is answered by `{confidence, blank, spent}` with the page's text as payload; `blank` is a page
@@ -17,8 +17,8 @@ from typing import Any
 
 from ragcli.child import serve
 from ragcli.parsing.building import clean
-from ragcli.parsing.ocr_extra import models
-from ragcli.parsing.ocr_lines import Piece, page_text
+from ragcli.parsing.ocr.extra import models
+from ragcli.parsing.ocr.lines import Piece, page_text
 from ragcli.parsing.worker import OUT_OF_MEMORY, resident_mb
 
 DPI = 200

@@ -7,9 +7,9 @@ from itertools import chain
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.building import Builder, squash
-from ragcli.parsing.package import child, local, open_package, title_of
-from ragcli.parsing.sheet_tables import write_rows
-from ragcli.parsing.workbook import Sheet, Workbook
+from ragcli.parsing.office.package import child, local, open_package, title_of
+from ragcli.parsing.office.sheet_tables import write_rows
+from ragcli.parsing.office.workbook import Sheet, Workbook
 from ragcli.records import Document
 
 _MAX_NAMED = 5

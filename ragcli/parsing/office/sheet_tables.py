@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import chain, groupby, islice
 
 from ragcli.parsing.building import Builder
-from ragcli.parsing.workbook import Area, Cell, Row
+from ragcli.parsing.office.workbook import Area, Cell, Row
 
 _AHEAD = 12
 """Rows of a block that are looked at to find its header."""

@@ -15,8 +15,8 @@ from typing import Any
 from ragcli.errors import ParseFailed
 from ragcli.parsing.archive import Archive
 from ragcli.parsing.building import Builder, squash
-from ragcli.parsing.package import attribute, child, local, main_part, open_package, related, title_of
-from ragcli.parsing.slide_text import (
+from ragcli.parsing.office.package import attribute, child, local, main_part, open_package, related, title_of
+from ragcli.parsing.office.slide_text import (
     body_text,
     bullet_of,
     paragraph_text,

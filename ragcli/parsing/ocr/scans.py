@@ -16,10 +16,10 @@ from ragcli.child import Child, ChildBabbled, ChildDied, ChildTimeout
 from ragcli.errors import ParseFailed, RagcliError, UsageError
 from ragcli.parsing.blocks import MAX_TEXT, page_ranges
 from ragcli.parsing.children import Children, stopped
-from ragcli.parsing.lines import line_blocks, line_spans
-from ragcli.parsing.ocr_extra import REPAIR
-from ragcli.parsing.pdf import PAGE_BREAK
-from ragcli.parsing.scanned import SCANNED
+from ragcli.parsing.ocr.extra import REPAIR
+from ragcli.parsing.ocr.scanned import SCANNED
+from ragcli.parsing.pdf.document import PAGE_BREAK
+from ragcli.parsing.pdf.lines import line_blocks, line_spans
 from ragcli.parsing.worker import OUT_OF_MEMORY
 from ragcli.records import Block, Document
 
@@ -63,7 +63,7 @@ class ScanReader:
         self._count = min(_MAX_CHILDREN, threads)
         each = min(_MAX_THREADS, max(1, threads // self._count))
         arguments = (str(memory_mb), str(each))
-        self.children = Children("OCR", "ragcli.parsing.ocr_worker", *arguments, environment=_ENVIRONMENT)
+        self.children = Children("OCR", "ragcli.parsing.ocr.worker", *arguments, environment=_ENVIRONMENT)
         self._seats: queue.LifoQueue[_Seat] = queue.LifoQueue()
         for _ in range(self._count):
             self._seats.put(_Seat(self))

@@ -14,9 +14,9 @@ from typing import Any
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.building import MAX_HEADING, Builder, TableRows, squash
-from ragcli.parsing.docx_package import MC, R_ID, Package, W
-from ragcli.parsing.docx_runs import Runs, chosen, read_runs
-from ragcli.parsing.docx_styles import Look, Numbering, Styles, switch
+from ragcli.parsing.office.docx_package import MC, R_ID, Package, W
+from ragcli.parsing.office.docx_runs import Runs, chosen, read_runs
+from ragcli.parsing.office.docx_styles import Look, Numbering, Styles, switch
 from ragcli.records import Document
 
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"

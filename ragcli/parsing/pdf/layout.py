@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
-from ragcli.parsing.lines import is_row
+from ragcli.parsing.pdf.lines import is_row
 
 CUT = "\ufffe\x02"
 """What stands at the end of a line whose hyphen cuts a word in two."""

@@ -1,7 +1,7 @@
 """Pieces of recognised text with their places on a page -> the text of the page in reading order.
 
 Columns of prose are read one after the other; the cells of a table row stay on one line, with wide gaps between them,
-by which parsing/lines.py knows a row. Lengths are in pixels of an image whose lines run level.
+by which parsing/pdf/lines.py knows a row. Lengths are in pixels of an image whose lines run level.
 """
 
 from __future__ import annotations

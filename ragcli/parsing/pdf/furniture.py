@@ -10,8 +10,8 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
-from ragcli.parsing.layout import Line
-from ragcli.parsing.lines import is_row
+from ragcli.parsing.pdf.layout import Line
+from ragcli.parsing.pdf.lines import is_row
 
 _EDGE = 4  # lines at each edge that are looked at
 _NEAR = 4  # pages before and after: two of the same side, where left and right pages differ

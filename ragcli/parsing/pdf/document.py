@@ -1,7 +1,7 @@
 """PDF -> Document: every page's text in reading order, cut into blocks under its headings.
 
 What is printed on every page is dropped, and so is a page whose letters make no sense; words that a line's end cuts
-are made whole. The reading itself is in pdf_reading.py.
+are made whole. The reading itself is in reading.py.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from dataclasses import replace
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.building import clean
-from ragcli.parsing.furniture import drop_furniture
-from ragcli.parsing.garbled import is_garbled, is_spaced, join_letters
-from ragcli.parsing.hyphens import join_hyphens, join_wide
-from ragcli.parsing.layout import Line
 from ragcli.parsing.limits import Limits
-from ragcli.parsing.lines import Mark, line_blocks
-from ragcli.parsing.pdf_headings import body_size, outline_marks, type_marks
-from ragcli.parsing.pdf_reading import (
+from ragcli.parsing.ocr.scanned import SCANNED, Scanned
+from ragcli.parsing.pdf.furniture import drop_furniture
+from ragcli.parsing.pdf.garbled import is_garbled, is_spaced, join_letters
+from ragcli.parsing.pdf.headings import body_size, outline_marks, type_marks
+from ragcli.parsing.pdf.hyphens import join_hyphens, join_wide
+from ragcli.parsing.pdf.layout import Line
+from ragcli.parsing.pdf.lines import Mark, line_blocks
+from ragcli.parsing.pdf.reading import (
     OutlineEntry,
     PdfText,
     Refused,
@@ -26,7 +27,6 @@ from ragcli.parsing.pdf_reading import (
     read_with_pdfium,
     read_with_pypdf,
 )
-from ragcli.parsing.scanned import SCANNED, Scanned
 from ragcli.records import Block, Document
 
 PAGE_BREAK = "\n\f\n"

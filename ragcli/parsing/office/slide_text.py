@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ragcli.parsing.building import Builder, squash
-from ragcli.parsing.number_format import show_number
-from ragcli.parsing.package import child, local
+from ragcli.parsing.office.number_format import show_number
+from ragcli.parsing.office.package import child, local
 
 _MAX_REPEATED = 100
 _DEEPEST = 8

@@ -18,8 +18,8 @@ from typing import Any
 from ragcli.errors import ParseFailed
 from ragcli.parsing.blocks import MAX_TEXT, page_ranges
 from ragcli.parsing.building import clean
-from ragcli.parsing.garbled import is_spaced
-from ragcli.parsing.layout import Box, Line, in_columns, join_cells, join_rows, mark_word_gaps, unfold
+from ragcli.parsing.pdf.garbled import is_spaced
+from ragcli.parsing.pdf.layout import Box, Line, in_columns, join_cells, join_rows, mark_word_gaps, unfold
 
 MAX_TITLE = 200
 

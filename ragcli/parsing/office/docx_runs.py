@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from ragcli.parsing.docx_package import MC, M, W
-from ragcli.parsing.docx_styles import Styles, switch
+from ragcli.parsing.office.docx_package import MC, M, W
+from ragcli.parsing.office.docx_styles import Styles, switch
 
 _CHARACTERS = {
     **dict.fromkeys((f"{W}tab", f"{W}ptab"), "\t"),

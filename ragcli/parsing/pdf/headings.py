@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from ragcli.parsing.layout import Line
-from ragcli.parsing.lines import Mark, ends_as_prose, in_tables, is_row
-from ragcli.parsing.pdf_reading import MAX_TITLE, OutlineEntry
+from ragcli.parsing.pdf.layout import Line
+from ragcli.parsing.pdf.lines import Mark, ends_as_prose, in_tables, is_row
+from ragcli.parsing.pdf.reading import MAX_TITLE, OutlineEntry
 
 _NUMBERING = re.compile(r"(?:(?:chapter|part|section|appendix|item)\s+)?[\dA-Z](?:[\d.]*\d)?[.:)]?\s+", re.IGNORECASE)
 _LARGER = 1.15  # than the body's type

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from ragcli.parsing.layout import CUT
+from ragcli.parsing.pdf.layout import CUT
 from ragcli.records import Block
 from ragcli.words import CJK
 

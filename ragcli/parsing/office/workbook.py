@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from ragcli.errors import ParseFailed
 from ragcli.parsing.archive import MAX_XML, Archive
 from ragcli.parsing.building import squash
-from ragcli.parsing.number_format import BUILT_IN, show_number
-from ragcli.parsing.package import Relation, child, local, main_part, related, relations, stream
+from ragcli.parsing.office.number_format import BUILT_IN, show_number
+from ragcli.parsing.office.package import Relation, child, local, main_part, related, relations, stream
 
 MAX_COLUMN = 16_384
 _MERGED = re.compile(

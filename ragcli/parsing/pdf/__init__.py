@@ -1,0 +1,1 @@
+"""PDF -> Document: reading, layout, headings, and what has to be left out or made whole."""
