@@ -19,7 +19,6 @@ from ragcli.parsing.office.docx_runs import Runs, chosen, read_runs
 from ragcli.parsing.office.docx_styles import Look, Numbering, Styles, switch
 from ragcli.records import Document
 
-_OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _PARAGRAPH, _TABLE, _ROW, _CELL = f"{W}p", f"{W}tbl", f"{W}tr", f"{W}tc"
 _BLOCKS = frozenset((_PARAGRAPH, _TABLE))
 _WRAPPERS = frozenset(
@@ -52,8 +51,6 @@ def parse_docx(data: bytes) -> Document:
     Raises ParseFailed where it is locked, broken, a bomb or without text. Parts beside the main text that cannot be
     read are left out with a warning.
     """
-    if data.startswith(_OLD_OFFICE):
-        raise ParseFailed("it is locked by a password, or an old .doc under a new name")
     package = Package(data)
     reader = _Reader(package)
     reader.read()

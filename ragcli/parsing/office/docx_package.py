@@ -6,18 +6,16 @@ there. Only members of the container are read; a link out of it is left alone.
 
 from __future__ import annotations
 
-import posixpath
 from typing import Any
 
 from ragcli.errors import ParseFailed
-from ragcli.parsing.archive import MAX_XML, Archive, parse_xml
+from ragcli.parsing.archive import MAX_XML, parse_xml
+from ragcli.parsing.office.package import main_part, open_package, relations, title_of
 
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 R_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
-_RELATIONSHIP = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
-_TITLE = "{http://purl.org/dc/elements/1.1/}title"
 _STRICT = (  # the names of Strict Open XML, and what the usual files call the same
     (b"http://purl.oclc.org/ooxml/wordprocessingml/main", W[1:-1].encode()),
     (b"http://purl.oclc.org/ooxml/officeDocument/math", M[1:-1].encode()),
@@ -32,17 +30,14 @@ class Package:
     """
 
     def __init__(self, data: bytes) -> None:
-        self._archive = Archive(data)
+        self._archive = open_package(data, ".doc", ".docx")
         self.warnings: list[str] = []
         self._optionals: dict[str, Any] = {}
-        around = self._related("")
-        self._core = next((target for kind, target in around.values() if kind == "core-properties"), "")
-        mains = [target for kind, target in around.values() if kind == "officeDocument"]
-        main = mains[0] if mains else "word/document.xml"
+        main = main_part(self._archive, "word/document.xml")
         self.document = self._xml(main)
         if self.document.tag != f"{W}document":
             raise ParseFailed("broken: it is no Word document")
-        self._parts = self._related(main)
+        self._parts = relations(self._archive, main)
 
     @property
     def has_pictures(self) -> bool:
@@ -52,21 +47,16 @@ class Package:
     @property
     def title(self) -> str:
         """The title in the file's properties, or ""."""
-        if self._core not in self._archive:
-            return ""
-        try:
-            return self._xml(self._core).findtext(_TITLE) or ""
-        except ParseFailed:
-            return ""
+        return title_of(self._archive)
 
     def part(self, kind: str) -> Any:
         """Return the root of the part that the document names as its `kind` ("styles", ...); None without one."""
-        named = [target for known, target in self._parts.values() if known == kind]
+        named = [relation.part for relation in self._parts.values() if relation.kind == kind]
         return self._optional(named[0]) if named else None
 
     def by_id(self, id: str) -> Any:
         """Return the root of the part that the document names by this relationship; None without one."""
-        return self._optional(self._parts[id][1]) if id in self._parts else None
+        return self._optional(self._parts[id].part) if id in self._parts else None
 
     def _optional(self, name: str) -> Any:
         if name not in self._optionals:  # one part may have any number of relationships
@@ -82,15 +72,3 @@ class Package:
         for strict, usual in _STRICT:
             data = data.replace(strict, usual)
         return parse_xml(data, name)
-
-    def _related(self, part: str) -> dict[str, tuple[str, str]]:
-        """Return what a part names: relationship id -> (kind, member). Nothing outside of the container is named."""
-        folder, name = posixpath.split(part)
-        rels = posixpath.join(folder, "_rels", f"{name}.rels")
-        found: dict[str, tuple[str, str]] = {}
-        if rels in self._archive:
-            for one in self._xml(rels).iter(_RELATIONSHIP):
-                if one.get("TargetMode") != "External":
-                    member = posixpath.normpath(posixpath.join("/", folder, one.get("Target", ""))).lstrip("/")
-                    found[one.get("Id", "")] = (one.get("Type", "").rpartition("/")[2], member)
-        return found

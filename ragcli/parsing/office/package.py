@@ -1,4 +1,4 @@
-"""Office Open XML packages (PowerPoint, Excel): parts, the relations between them, and walking their XML.
+"""Office Open XML packages (Word, PowerPoint, Excel): parts, the relations between them, and walking their XML.
 
 Relations to places outside the package are never followed. Tags are compared by their local name alone, for the
 format's "strict" variant has other namespaces.
