@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,6 +56,8 @@ def _checks(settings: Settings) -> Iterator[Check]:
 
 
 def _package(name: str) -> Check:
+    import importlib.metadata  # a tenth of the time that --help takes
+
     try:
         return Check(name, True, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
@@ -98,6 +98,8 @@ def _ocr(settings: Settings) -> Check:
 
 
 def _folder() -> Check:
+    import shutil
+
     folder = home()
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json as json_module
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -96,6 +94,9 @@ def eval(  # noqa: A001
 
     Exit code 1: a gate (--fail-under, --max-drop) does not hold.
     """
+    import hashlib
+    import tempfile
+
     from ragcli.evaluation import cases as case_files
     from ragcli.evaluation import compare, running, runs, stages
 
@@ -305,6 +306,8 @@ def _warn_gold(cases: tuple[Case, ...], corpus: Any, *, strict: bool, name: str)
 
 def _settings_fingerprint(settings: Settings, request: asking.Request) -> str:
     """Return a digest of what decides answers beside corpus, prompt and model."""
+    import hashlib
+
     names = ("context_size", "max_tokens", "temperature", "abstain_below", "nothing_below", "support_below", "rerank")
     values = {name: getattr(settings, name) for name in names}
     made = [values, request.limit, request.mode, request.filters.collections, request.filters.sources]
@@ -321,6 +324,8 @@ def _model_fingerprint(asker: asking.Asker, settings: Settings) -> str:
 
 
 def _file_fingerprint(path: Path) -> str:
+    import hashlib
+
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 

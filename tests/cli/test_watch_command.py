@@ -43,9 +43,17 @@ class Watcher:
             lines.put(line)
         stream.close()
 
+    def line(self) -> str:
+        """Return the next line on stdout."""
+        try:
+            return self.out.get(timeout=PATIENCE)
+        except queue.Empty:
+            told = [self.err.get_nowait() for _ in range(self.err.qsize())]
+            raise AssertionError(f"nothing came; exit code {self.process.poll()}; it said {told}") from None
+
     def next(self) -> dict[str, Any]:
         """Return what the next look has changed."""
-        value: dict[str, Any] = json.loads(self.out.get(timeout=PATIENCE))
+        value: dict[str, Any] = json.loads(self.line())
         return {name: value[name] for name in ("added", "updated", "removed") if value[name]}
 
     def said(self, part: str) -> str:
@@ -154,7 +162,7 @@ def test_nothing_is_lost_while_others_write_or_the_folder_is_gone(
     with writing(home / "index", 10):
         (docs / "valve.md").write_text("The valve whistles.", "utf-8")
         watcher.said("it is tried again")
-    assert "1 added" in watcher.out.get(timeout=PATIENCE) + watcher.out.get(timeout=PATIENCE)
+    assert "1 added" in watcher.line() + watcher.line()
 
     docs.rename(docs.with_name("elsewhere"))
     watcher.said("is not there: nothing is removed")
@@ -167,7 +175,7 @@ def test_nothing_is_lost_while_others_write_or_the_folder_is_gone(
         path.unlink()
     assert "2 of 2 files are gone; --yes removes them" in watcher.said("are gone")
     (docs / "motor.md").write_text("The motor purrs.", "utf-8")
-    assert "1 added" in watcher.out.get(timeout=PATIENCE)
+    assert "1 added" in watcher.line()
     assert ragcli("status", "--json").json["documents"] == 3
     assert ragcli("forget", "valve.md").code == 0, "it does not keep the index to itself"
     assert watcher.stop()[0] == 130
