@@ -72,8 +72,9 @@ def _print(name: Literal["stdout", "stderr"], *parts: Part, end: str = "\n") -> 
 
 
 def write(text: str, style: str = "") -> None:
-    """Print a result."""
+    """Print a result. It is there at once, in a pipe, too: the command may go on for long."""
     _print("stdout", (text, style))
+    _flush()
 
 
 def write_line(*parts: Part) -> None:
