@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -30,6 +30,7 @@ from ragcli.storage.rows import Failure, StoredFile
 
 FLUSH_CHUNKS, FLUSH_FILES = 256, 64
 """Chunks, or files, that are collected before they are embedded: enough to sort by length."""
+_TICK = 1.0  # seconds between two looks at a file that takes long
 
 
 class Parser(Protocol):
@@ -187,6 +188,8 @@ class _Writer:
                 file, future = ahead.popleft()
                 try:
                     with self.report.timed("parse"):
+                        while not wait([future], _TICK).done:
+                            self._tell()
                         found = future.result()
                 except ParseFailed as error:
                     self._fail(file, error.message)

@@ -18,6 +18,7 @@ from ragcli.errors import UsageError
 from ragcli.settings import index_folder
 
 if TYPE_CHECKING:
+    from ragcli.parsing.ocr.scans import PageAt
     from ragcli.planning import Plan, Removal
     from ragcli.reporting import Progress, Report
     from ragcli.settings import Settings
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 _LONGEST_NAME = 100
+_LONGEST_SCAN = 40
 
 
 def ingest(
@@ -179,7 +181,7 @@ def sync(
 
             def show(progress: Progress) -> None:
                 label = f"{progress.files} of {len(plan.changed)} files, {progress.chunks} chunks embedded"
-                bar.update(progress.done, progress.total, label)
+                bar.update(progress.done, progress.total, _reading(parser.scanning()) or label)
 
             indexing.store(
                 index,
@@ -195,6 +197,15 @@ def sync(
         _warn_unreadable(report, embedder.id)
     with console.bar("storing", "vectors") as bar:
         indexing.finish(index, report, bar.update)
+
+
+def _reading(at: PageAt | None) -> str:
+    """Return how far a scan is, of which each page takes seconds."""
+    if at is None:
+        return ""
+    name = at.name.rpartition("/")[2]
+    short = name if len(name) <= _LONGEST_SCAN else f"{name[: _LONGEST_SCAN - 3]}..."
+    return f"reading {short}: page {at.page} of {at.pages} by OCR"
 
 
 def _warn_unreadable(report: Report, encoder: str) -> None:

@@ -18,7 +18,7 @@ from ragcli.errors import ParseFailed
 from ragcli.parsing.blocks import MAX_TEXT
 from ragcli.parsing.children import Children, stopped
 from ragcli.parsing.ocr.scanned import SCANNED, Scanned
-from ragcli.parsing.ocr.scans import ScanReader
+from ragcli.parsing.ocr.scans import PageAt, ScanReader
 from ragcli.parsing.worker import KINDS, OUT_OF_MEMORY
 from ragcli.records import Block, Document, Format
 
@@ -76,8 +76,12 @@ class ParserPool:
         finally:
             self._seats.put(seat)
         if document.textless and self._scans is not None:
-            return self._scans.read(document, data)
+            return self._scans.read(document, data, name)
         return self._with_hint(document)
+
+    def scanning(self) -> PageAt | None:
+        """Return which page is being read by OCR, of the file that came first; None where there is none."""
+        return self._scans.at() if self._scans is not None else None
 
     def _with_hint(self, document: Document) -> Document:
         return replace(

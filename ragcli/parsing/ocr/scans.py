@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,6 +35,15 @@ _MEAN_SECONDS = 30  # for each page of a file, one with another: several times w
 _MAX_LOST = 3  # children that one file may cost
 _MAX_REPLY = 1 << 23
 _MAX_REASON = 200
+
+
+@dataclass(frozen=True, slots=True)
+class PageAt:
+    """A page that is being read, from 1, of a file of so many pages."""
+
+    name: str
+    page: int
+    pages: int
 
 
 class ScanReader:
@@ -64,11 +73,12 @@ class ScanReader:
         each = min(_MAX_THREADS, max(1, threads // self._count))
         arguments = (str(memory_mb), str(each))
         self.children = Children("OCR", "ragcli.parsing.ocr.worker", *arguments, environment=_ENVIRONMENT)
+        self._at: dict[str, PageAt] = {}
         self._seats: queue.LifoQueue[_Seat] = queue.LifoQueue()
         for _ in range(self._count):
             self._seats.put(_Seat(self))
 
-    def read(self, document: Document, data: bytes) -> Document:
+    def read(self, document: Document, data: bytes, name: str) -> Document:
         """Return the document of the PDF `data` with the text of its `textless` pages, as far as OCR finds any.
 
         May be called from several threads at once. Raises ParseFailed where it has no text then either, and
@@ -76,8 +86,9 @@ class ScanReader:
         """
         seat = self._seats.get()
         try:
-            outcome = seat.read(document.textless, data)
+            outcome = seat.read(document.textless, data, lambda page: self._note(name, page, document.pages or page))
         finally:
+            self._at.pop(name, None)
             self._seats.put(seat)
         try:
             whole = put_in(document, {number: text for number, (text, _) in outcome.read.items()})
@@ -89,6 +100,13 @@ class ScanReader:
             raise ParseFailed(f"its text is over {MAX_TEXT // 1_000_000} million characters long")
         warnings = [warning for warning in document.warnings if not warning.endswith(SCANNED)]
         return replace(whole, warnings=(*warnings, *outcome.warnings()))
+
+    def at(self) -> PageAt | None:
+        """Return which page is being read, of the file that came first. May be called from any thread."""
+        return next(iter(list(self._at.values())), None)
+
+    def _note(self, name: str, page: int, pages: int) -> None:
+        self._at[name] = PageAt(name, page, pages)
 
     def close(self) -> None:
         """End every child, in the middle of a page if need be. Files that are being read fail."""
@@ -107,8 +125,8 @@ class _Seat:
         self._child: Child | None = None
         self._is_open = False
 
-    def read(self, numbers: Sequence[int], data: bytes) -> Outcome:
-        """Read some pages of a PDF, and say what became of each."""
+    def read(self, numbers: Sequence[int], data: bytes, on_page: Callable[[int], None]) -> Outcome:
+        """Read some pages of a PDF, telling `on_page` before each, and say what became of them."""
         outcome = Outcome()
         seconds = min(self._reader.file_seconds, self._reader.page_seconds + _MEAN_SECONDS * len(numbers))
         deadline = time.monotonic() + seconds
@@ -126,6 +144,7 @@ class _Seat:
             if lost == _MAX_LOST:
                 outcome.fail(f"it failed on {lost} pages before", numbers[at:])
                 break
+            on_page(number)
             try:
                 if not self._open(data):
                     outcome.fail("it cannot open the file", numbers[at:])
