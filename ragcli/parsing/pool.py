@@ -77,7 +77,7 @@ class ParserPool:
             self._seats.put(seat)
         if document.textless and self._scans is not None:
             return self._scans.read(document, data, name)
-        return self._with_hint(document)
+        return self._with_hint(document) if document.textless else document
 
     def scanning(self) -> PageAt | None:
         """Return which page is being read by OCR, of the file that came first; None where there is none."""

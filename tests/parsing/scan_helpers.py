@@ -76,6 +76,22 @@ def scan_of(*pages: Image.Image | str, dpi: int = 150) -> bytes:
     return bytes(pdf.output())
 
 
+def labelled(pages: Sequence[tuple[Image.Image, str]], share: float = 1.0, dpi: int = 150) -> bytes:
+    """Return a PDF of pages of pictures, each with a line of real text at its foot.
+
+    A picture covers the upper `share` of its page.
+    """
+    pdf = FPDF(unit="pt")
+    pdf.set_auto_page_break(False)
+    pdf.set_font("helvetica", size=12)
+    for drawn, label in pages:
+        width, height = drawn.width * 72 / dpi, drawn.height * 72 / dpi
+        pdf.add_page(format=(width, height / share))
+        pdf.image(drawn, 0, 0, width, height)
+        pdf.text(20, height / share - 20, label)
+    return bytes(pdf.output())
+
+
 def raw_picture(data: bytes, width: int, height: int, bits: int, entries: bytes = b"") -> bytes:
     """Return a PDF of one page of 600 x 800 points that is a picture of `data`, as encoded by `entries`."""
     kind = b"/Type/XObject/Subtype/Image/Width %d/Height %d/BitsPerComponent %d/ColorSpace/DeviceGray"

@@ -10,19 +10,21 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from parsing.parsing_helpers import block_of, check_blocks, pdf_of, raw_pdf, raw_stream
-from parsing.scan_helpers import BOAT, FUSE, chinese_picture, errors, needs_ocr, picture, raw_picture, scan_of
+from parsing.scan_helpers import BOAT, FUSE, chinese_picture, errors, labelled, needs_ocr, picture, raw_picture, scan_of
 from PIL import Image
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.limits import Limits
+from ragcli.parsing.ocr.outcome import FLOOR, Outcome
 from ragcli.parsing.ocr.scanned import Scanned
-from ragcli.parsing.ocr.scans import FLOOR, Outcome, ScanReader, put_in
+from ragcli.parsing.ocr.scans import PageAt, ScanReader, put_in
 from ragcli.parsing.pdf.document import PAGE_BREAK, parse_pdf
 from ragcli.parsing.pool import ParserPool
 from ragcli.records import Block, Document
@@ -75,6 +77,56 @@ def test_without_ocr_a_scanned_page_is_a_warning_that_says_what_helps(blind: Par
     assert document.warnings == (f"page 2 has no text (scanned?); {HINT}",)
 
 
+def test_a_picture_with_hardly_any_text_is_a_scan_that_bears_a_label(blind: ParserPool) -> None:
+    document = blind.parse(labelled([(picture(FUSE), "Exhibit 7")]), "pdf", "x")
+    assert document.text == "Exhibit 7"
+    assert document.warnings == (f"page 1 is a picture with hardly any text (scanned?); {HINT}",)
+    data = labelled([(picture(FUSE), "Exhibit 7"), (picture(BOAT), "Exhibit 8")])
+    assert parse_pdf(data, Limits(10)).warnings == ("pages 1-2 are pictures with hardly any text (scanned?)",)
+
+
+@pytest.mark.parametrize(("share", "label"), [(0.5, "Exhibit 7"), (1.0, "This is a text of its own. " * 5)])
+def test_a_text_with_a_picture_is_no_scan(blind: ParserPool, share: float, label: str) -> None:
+    document = blind.parse(labelled([(picture(FUSE), label)], share), "pdf", "x")
+    assert (document.warnings, document.textless) == ((), ())
+
+
+def test_scans_with_the_same_label_on_each_page_are_scans(blind: ParserPool) -> None:
+    data = labelled([(picture(FUSE), "Scanned by Fenwick Library")] * 5)
+    assert failure(blind, data) == f"no text: it seems to be a scan; {HINT}"
+
+
+def test_pictures_in_strips_and_in_forms_count(blind: ParserPool) -> None:
+    paint = b"".join(b"q 600 0 0 80 0 %d cm /I Do Q " % (80 * strip) for strip in range(10))
+    kind = b"/Type/XObject/Subtype/Image/Width 1/Height 1/BitsPerComponent 8/ColorSpace/DeviceGray"
+    inside = b"/Type/XObject/Subtype/Form/BBox[0 0 1 1]/Resources<</XObject<</I 5 0 R>>>>"
+    fonts = b"/Font<</H<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>"
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Resources<<%s/XObject<</I %d 0 R>>>>/Contents 4 0 R>>"
+    label = b" BT /H 12 Tf 20 20 Td (Exhibit 7) Tj ET"
+    for which, content in ((5, paint), (6, b"q 500 0 0 700 50 50 cm /I Do Q")):
+        data = raw_pdf(
+            b"<</Type/Catalog/Pages 2 0 R>>",
+            b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+            page % (fonts, which),
+            raw_stream(content + label),
+            raw_stream(b"\x80", kind),
+            raw_stream(b"/I Do", inside),
+        )
+        assert parse_pdf(data, Limits(10)).textless == (1,)
+
+
+def test_a_mail_does_not_promise_that_ocr_would_read_what_is_attached(blind: ParserPool) -> None:
+    mail = EmailMessage()
+    mail["Subject"] = "Two scans"
+    mail.set_content("See below.")
+    for name, data in (("all.pdf", scan_of(picture(FUSE))), ("half.pdf", scan_of("real text", picture(FUSE)))):
+        mail.add_attachment(data, maintype="application", subtype="pdf", filename=name)
+    assert blind.parse(bytes(mail), "mail", "x").warnings == (
+        "attachment all.pdf was not read: no text: it seems to be a scan",
+        "attachment half.pdf: page 2 has no text (scanned?)",
+    )
+
+
 # What is found
 
 
@@ -118,6 +170,39 @@ def test_only_the_pages_without_text_are_read_and_put_in_their_places(pool: Pars
     assert [block_of(document, words).page for words in ("on one", "cabinet", "on four", "Sundays")] == [1, 2, 4, 5]
     read, blank = document.warnings
     assert read.startswith("pages 2, 5 were read by OCR (confidence") and blank == "page 3 is blank"
+
+
+@needs_ocr
+def test_what_a_label_says_is_kept_beside_what_is_read(pool: ParserPool) -> None:
+    pages = [
+        (picture(FUSE), "Exhibit 7"),
+        (picture(["COVER"], size=60), "COVER"),
+        (Image.new("L", (600, 400), 255), "-3-"),
+    ]
+    data = labelled([(drawn.crop((0, 0, drawn.width, drawn.height * 3 // 4)), label) for drawn, label in pages], 0.7)
+    document = pool.parse(data, "pdf", "x")
+    check_blocks(document)
+    first, second, third = document.text.split(PAGE_BREAK)
+    assert errors(" ".join(FUSE) + "Exhibit 7", first) < 0.03
+    assert (second, third) == ("COVER", "-3-")
+    (warning,) = document.warnings
+    assert warning.startswith("page 1 was read by OCR (confidence ")
+
+
+@needs_ocr
+def test_it_is_told_which_page_is_being_read(pool: ParserPool) -> None:
+    data = scan_of("Typed on one.", picture(FUSE), picture(BOAT))
+    assert pool.scanning() is None
+    work = threading.Thread(target=pool.parse, args=(data, "pdf", "a/scan.pdf"))
+    work.start()
+    seen = []
+    while work.is_alive():
+        seen.append(pool.scanning())
+        time.sleep(0.01)
+    work.join()
+    told = [PageAt("a/scan.pdf", 2, 3), PageAt("a/scan.pdf", 3, 3)]
+    assert list(dict.fromkeys(at for at in seen if at is not None)) == told
+    assert pool.scanning() is None
 
 
 @needs_ocr
@@ -268,8 +353,31 @@ def test_pages_below_the_floor_are_left_out_and_warned_of() -> None:
     assert sorted(outcome.read) == [1, 3]
     assert list(outcome.warnings()) == [
         "pages 1, 3 were read by OCR (confidence .93; lowest page 1: .87)",
-        f"page 2 was left out: OCR cannot make it out (confidence {FLOOR - 0.25:.2f})".replace("0.", "."),
+        f"page 2 has no text, and OCR cannot make it out (confidence {FLOOR - 0.25:.2f})".replace("0.", "."),
         "pages 4, 7 have no text, and OCR found none",
+    ]
+
+
+def test_what_is_said_of_pages_with_a_label() -> None:
+    outcome = Outcome()
+    outcome.note(1, "Exhibit 7\nThe text.", 0.9, False)
+    outcome.note(2, "The text.", 0.9, False)
+    outcome.note(3, "EXHI BIT", 0.9, False)
+    outcome.note(4, "", 0.0, False)
+    outcome.note(5, "doubtful", 0.5, False)
+    outcome.note(6, "doubtful", 0.25, False)
+    outcome.fail("it crashed", [7, 8, 9])
+    outcome.add_labels(dict.fromkeys((1, 2, 3, 4, 6, 8, 9), "Exhibit 7"))
+    assert {number: text for number, (text, _) in outcome.read.items()} == {
+        1: "Exhibit 7\nThe text.",
+        2: "Exhibit 7\nThe text.",
+    }
+    assert list(outcome.warnings()) == [
+        "pages 1-2 were read by OCR (confidence .90; lowest page 1: .90)",
+        "page 5 has no text, and OCR cannot make it out (confidence .50)",
+        "page 6 is a picture with hardly any text, and OCR cannot make it out (confidence .25)",
+        "page 7 has no text, and OCR could not read it: it crashed",
+        "pages 8-9 are pictures with hardly any text, and OCR could not read them: it crashed",
     ]
 
 
@@ -301,8 +409,7 @@ def test_putting_in_keeps_every_other_page(pages: list[str], found: dict[int, st
         assert block.page is not None
         expected = found.get(block.page, pages[block.page - 1])
         assert whole.text[block.start : block.end] in expected
-        before = [number for number, page in enumerate(pages, 1) if page and number not in found]
-        above = [number for number in before if number <= block.page]
+        above = [number for number, page in enumerate(pages[: block.page], 1) if page]
         assert block.heading == ((f"h{above[-1]}",) if above else ())
 
 

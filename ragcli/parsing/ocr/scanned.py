@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ragcli.errors import ParseFailed
+from ragcli.parsing.blocks import page_ranges
 from ragcli.records import Document
 
-SCANNED = "no text (scanned?)"
-"""How the warning about pages without text ends."""
+SCANNED = "(scanned?)"
+"""How the warning about pages that may be scanned ends."""
+
+
+def pictures(numbers: Sequence[int]) -> str:
+    """Return "page 3 is a picture with hardly any text", of scans that bear a label."""
+    return f"{page_ranges(numbers)} {'is a picture' if len(numbers) == 1 else 'are pictures'} with hardly any text"
 
 
 class Scanned(ParseFailed):

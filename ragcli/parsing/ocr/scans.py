@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ragcli.child import Child, ChildBabbled, ChildDied, ChildTimeout
 from ragcli.errors import ParseFailed, RagcliError, UsageError
-from ragcli.parsing.blocks import MAX_TEXT, page_ranges
+from ragcli.parsing.blocks import MAX_TEXT
 from ragcli.parsing.children import Children, stopped
 from ragcli.parsing.ocr.extra import REPAIR
+from ragcli.parsing.ocr.outcome import Outcome
 from ragcli.parsing.ocr.scanned import SCANNED
 from ragcli.parsing.pdf.document import PAGE_BREAK
 from ragcli.parsing.pdf.lines import line_blocks, line_spans
@@ -25,8 +25,6 @@ from ragcli.records import Block, Document
 
 MEMORY_MB = 3072
 """Address space of a child; a page of ordinary size takes up to two thirds of it."""
-FLOOR = 0.75
-"""A page that was read with less confidence is left out: half of its letters are wrong (docs/benchmarks.md, ocr.py)."""
 _MAX_CHILDREN = 2
 _MAX_THREADS = 8  # of one child; more of them gain little
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
@@ -91,6 +89,8 @@ class ScanReader:
             self._at.pop(name, None)
             self._seats.put(seat)
         try:
+            pages = _texts(document)
+            outcome.add_labels({number: pages[number - 1] for number in document.textless if pages[number - 1]})
             whole = put_in(document, {number: text for number, (text, _) in outcome.read.items()})
         except ValueError:
             raise ParseFailed("its parser sent back nonsense") from None
@@ -217,88 +217,21 @@ class _NotStarted(RagcliError):
     """The OCR library is there and does not work."""
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What became of some pages: those that were `read` have texts and confidences (0 to 1), others just the latter."""
-
-    read: dict[int, tuple[str, float]] = field(default_factory=dict)
-    unsure: dict[int, float] = field(default_factory=dict)
-    blank: list[int] = field(default_factory=list)
-    nothing: list[int] = field(default_factory=list)
-    failed: dict[str, list[int]] = field(default_factory=dict)
-
-    def note(self, number: int, text: Any, confidence: Any, blank: Any) -> None:
-        """Take what a child says of a page. Raises ValueError where that makes no sense."""
-        if type(confidence) is not float or not 0 <= confidence <= 1 or type(blank) is not bool or "\f" in text:
-            raise ValueError("no reply about a page")
-        if blank:
-            self.blank.append(number)
-        elif not text.strip():
-            self.nothing.append(number)
-        elif confidence < FLOOR:
-            self.unsure[number] = confidence
-        else:
-            self.read[number] = text, confidence
-
-    def fail(self, reason: str, numbers: Sequence[int]) -> None:
-        """Note pages that OCR could not read, all for one reason."""
-        self.failed.setdefault(reason, []).extend(numbers)
-
-    def warnings(self) -> Iterator[str]:
-        """Yield what users should know, a clause each."""
-        if self.read:
-            worst = min(self.read, key=lambda number: self.read[number][1])
-            size = sum(len(text) for text, _ in self.read.values())
-            mean = sum(len(text) * confidence for text, confidence in self.read.values()) / size
-            lowest = f"; lowest page {worst}: {_share(self.read[worst][1])}" if len(self.read) > 1 else ""
-            yield f"{_subject(self.read)} read by OCR (confidence {_share(mean)}{lowest})"
-        if self.unsure:
-            it = _them(self.unsure)
-            yield f"{_subject(self.unsure)} left out: OCR cannot make {it} out (confidence {self._best()})"
-        if self.nothing:
-            yield f"{page_ranges(self.nothing)} {_have(self.nothing)} no text, and OCR found none"
-        if self.blank:
-            yield f"{page_ranges(self.blank)} {'is' if len(self.blank) == 1 else 'are'} blank"
-        for reason, numbers in self.failed.items():
-            yield f"{page_ranges(numbers)} {_have(numbers)} no text, and OCR could not read {_them(numbers)}: {reason}"
-
-    def why_nothing(self) -> str:
-        """Return why no page was read."""
-        if self.failed:
-            return f"OCR could not read it: {next(iter(self.failed))}"
-        if self.unsure:
-            return f"OCR cannot make it out (confidence {self._best()})"
-        return "OCR found none" if self.nothing else "all of it is blank"
-
-    def _best(self) -> str:
-        return f"{'at most ' if len(self.unsure) > 1 else ''}{_share(max(self.unsure.values()))}"
-
-
-def _subject(pages: Mapping[int, Any]) -> str:
-    return f"{page_ranges(list(pages))} {'was' if len(pages) == 1 else 'were'}"
-
-
-def _have(numbers: Collection[int]) -> str:
-    return "has" if len(numbers) == 1 else "have"
-
-
-def _them(numbers: Collection[int]) -> str:
-    return "it" if len(numbers) == 1 else "them"
-
-
-def _share(number: float) -> str:
-    return f"{number:.2f}".removeprefix("0")
+def _texts(document: Document) -> list[str]:
+    """Return the text of each page. Raises ValueError where the document does not have its pages."""
+    pages = document.text.split(PAGE_BREAK)
+    if len(pages) != document.pages:
+        raise ValueError("a text without its page breaks")
+    return pages
 
 
 def put_in(document: Document, found: Mapping[int, str]) -> Document:
     """Return a PDF's document with the texts of `found`, by page from 1, in the place of what these pages held.
 
-    They stand under the heading that is in force before them. Raises ValueError where the document's text does not
-    have its pages.
+    They stand under the last heading on their page, or before it. Raises ValueError where the document's text does
+    not have its pages.
     """
-    pages = document.text.split(PAGE_BREAK)
-    if len(pages) != document.pages:
-        raise ValueError("a text without its page breaks")
+    pages = _texts(document)
     by_page: dict[int, list[Block]] = {}
     for block in document.blocks:
         by_page.setdefault(block.page or 0, []).append(block)
@@ -307,6 +240,8 @@ def put_in(document: Document, found: Mapping[int, str]) -> Document:
     heading: tuple[str, ...] = ()
     before = start = 0  # where the page begins in the old text, and in the new one
     for number, page in enumerate(pages, 1):
+        if number in by_page:
+            heading = by_page[number][-1].heading
         if number in found:
             end = start + len(found[number])
             blocks += line_blocks(text, line_spans(text, start, end), number, heading, ())
@@ -317,7 +252,6 @@ def put_in(document: Document, found: Mapping[int, str]) -> Document:
                 if not before <= block.start < block.end <= before + len(page):
                     raise ValueError("a block that lies on another page")
                 blocks.append(replace(block, start=block.start + move, end=block.end + move))
-        heading = blocks[-1].heading if blocks else heading
         before += len(page) + len(PAGE_BREAK)
         start = end + len(PAGE_BREAK)
     return replace(document, text=text, blocks=tuple(blocks))

@@ -12,7 +12,7 @@ from dataclasses import replace
 from ragcli.errors import ParseFailed
 from ragcli.parsing.building import clean
 from ragcli.parsing.limits import Limits
-from ragcli.parsing.ocr.scanned import SCANNED, Scanned
+from ragcli.parsing.ocr.scanned import SCANNED, Scanned, pictures
 from ragcli.parsing.pdf.furniture import drop_furniture
 from ragcli.parsing.pdf.garbled import is_garbled, is_spaced, join_letters
 from ragcli.parsing.pdf.headings import body_size, outline_marks, type_marks
@@ -32,6 +32,7 @@ from ragcli.records import Block, Document
 PAGE_BREAK = "\n\f\n"
 """What stands between two pages in a document's text. A form feed stands nowhere else in it."""
 
+_SCAN = "no text: it seems to be a scan"
 _NO_SENSE = "garbled text (its font tells no letters)"
 _NO_WORDS = "text whose letters stand apart, with no telling where words end,"
 
@@ -60,7 +61,11 @@ def parse_pdf(data: bytes, limits: Limits) -> Document:
         for page, its in zip(kept, texts, strict=True)
     ]
     text, blocks = _written(pages, read.outline, body)
-    textless = tuple(number for number, page in enumerate(sound, 1) if not any(line.text for line in page))
+    textless = tuple(
+        number for number, page in enumerate(sound, 1) if number in read.pictures or not any(line.text for line in page)
+    )
+    if textless and not blocks:  # scans with one label on all of them
+        raise Scanned(_SCAN, _without_text(read))
     return Document(text, blocks, read.title, len(pages), tuple(problems), _labels(read, len(pages)), textless)
 
 
@@ -71,7 +76,7 @@ def _read(data: bytes, max_pages: int) -> PdfText:
         first = read_with_pdfium(data, max_pages)
         if not first.is_blank:
             return first
-        scan = Scanned("no text: it seems to be a scan", _without_text(first))
+        scan = Scanned(_SCAN, _without_text(first))
         trouble = ParseFailed(f"no text: {first.problems[0]}") if first.problems else scan
     except Refused:
         raise
@@ -125,7 +130,9 @@ def _sound_pages(read: PdfText) -> tuple[list[Sequence[Line]], list[str]]:
         raise Scanned(f"no text: {what_is_there}", _without_text(read))
     problems = [*read.problems]
     if empty:
-        problems.append(f"{ranges(empty)} {SCANNED}")
+        problems.append(f"{ranges(empty)} no text {SCANNED}")
+    if labelled := sorted(read.pictures.difference(*left_out.values())):
+        problems.append(f"{pictures(labelled)} {SCANNED}")
     for what, numbers in left_out.items():
         problems.append(f"{ranges(numbers)} {what} and {'was' if len(numbers) == 1 else 'were'} left out")
     return pages, problems

@@ -20,6 +20,7 @@ from ragcli.parsing.blocks import MAX_TEXT, page_ranges
 from ragcli.parsing.building import clean
 from ragcli.parsing.pdf.garbled import is_spaced
 from ragcli.parsing.pdf.layout import Box, Line, in_columns, join_cells, join_rows, mark_word_gaps, unfold
+from ragcli.parsing.pdf.pictures import is_picture
 
 MAX_TITLE = 200
 
@@ -28,6 +29,7 @@ _MAX_DEPTH = 8
 _MAX_LABEL = 50
 _MAX_PLACED = 2_000  # lines of one page; one with more is read as plain text
 _MAX_PAGE = 100_000  # characters, likewise
+_LABEL = 100  # characters; a page with more has a text of its own
 _SAMPLE = 50  # characters of a page whose fonts are asked whether they know their letters
 _PASSWORD_NEEDED, _UNKNOWN_ENCRYPTION = 4, 5  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
 
@@ -48,7 +50,8 @@ class OutlineEntry:
 class PdfText:
     """What a reader got out of a PDF, page by page. A page that it could not read is empty, and a problem.
 
-    `unmapped` is the share of each page's characters whose font does not say which letters they are.
+    `unmapped` is the share of each page's characters whose font does not say which letters they are; `pictures` are
+    the pages, from 1, that are pictures with hardly any text.
     """
 
     lines: tuple[tuple[Line, ...], ...]
@@ -57,6 +60,7 @@ class PdfText:
     problems: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     unmapped: tuple[float, ...] = ()
+    pictures: frozenset[int] = frozenset()
 
     @property
     def pages(self) -> tuple[str, ...]:
@@ -89,6 +93,7 @@ def read_with_pdfium(data: bytes, max_pages: int) -> PdfText:
         pages: list[tuple[Line, ...]] = []
         unmapped: list[float] = []
         unreadable: list[int] = []
+        pictures: set[int] = set()
         size = 0
         for index in range(len(document)):
             try:
@@ -99,6 +104,8 @@ def read_with_pdfium(data: bytes, max_pages: int) -> PdfText:
                 place = _Place(words.raw)
                 pages.append(tuple(_placed_lines(text, place)))
                 unmapped.append(place.unmapped(words.count_chars()))
+                if 0 < len("".join(text.split())) < _LABEL and is_picture(page):
+                    pictures.add(index + 1)
                 words.close()
                 page.close()
             except pypdfium2.PdfiumError:
@@ -111,7 +118,7 @@ def read_with_pdfium(data: bytes, max_pages: int) -> PdfText:
         with suppress(pypdfium2.PdfiumError, UnicodeError):
             title = document.get_metadata_value("Title")
     problems = _unreadable_pages(unreadable)
-    return PdfText(tuple(pages), outline, _title(title), problems, labels, tuple(unmapped))
+    return PdfText(tuple(pages), outline, _title(title), problems, labels, tuple(unmapped), frozenset(pictures))
 
 
 class _Place:
