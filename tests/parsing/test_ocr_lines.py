@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragcli.parsing.ocr.lines import Piece, page_text
+from ragcli.parsing.ocr.lines import Piece, page_text, plain_line
 
 
 def piece(text: str, left: float, top: float, width: float | None = None) -> Piece:
@@ -65,6 +67,68 @@ def test_a_table_is_read_row_by_row() -> None:
         for cell, left in zip(row, (0, 400, 600), strict=True)
     ]
     assert page_text(pieces).split("\n") == ["   ".join(row) for row in rows]
+
+
+WIDE = "A line of full width that runs over all of the page, as they do"
+
+
+def wide(top: float) -> list[Piece]:
+    return [piece(f"{WIDE} {number}", 0, top + 30 * number) for number in range(8)]
+
+
+def long_column(name: str, left: float, top: float, lines: int = 8) -> list[Piece]:
+    return [piece(f"{name}{number} a line that fills it", left, top + 30 * number) for number in range(lines)]
+
+
+def first_words(pieces: list[Piece]) -> list[str]:
+    return [line.split()[0] for line in page_text(pieces).split("\n") if line]
+
+
+def test_columns_between_lines_of_full_width_are_read_one_after_the_other() -> None:
+    pieces = [*wide(0), *long_column("left", 0, 270), *long_column("right", 350, 270), *wide(540)]
+    columns = [f"{side}{number}" for side in ("left", "right") for number in range(8)]
+    assert first_words(pieces) == [*"A" * 8, *columns, *"A" * 8]
+
+
+def test_a_heading_that_stands_apart_below_columns_comes_after_them() -> None:
+    heading = piece("Heading", 0, 540)
+    pieces = [*wide(0), *long_column("left", 0, 270), *long_column("right", 350, 270), heading, *wide(570)]
+    assert first_words(pieces)[-9:] == ["Heading", *"A" * 8]
+    assert first_words(pieces)[-10] == "right7"
+    longer = [*wide(0), *long_column("left", 0, 270, 9), *long_column("right", 350, 270), *wide(570)]
+    assert first_words(longer)[-17:-8] == ["left8", *(f"right{number}" for number in range(8))]
+
+
+def test_the_labels_of_a_figure_do_not_hide_that_it_stands_in_a_column() -> None:
+    figure = [piece("CO", 350 + 60 * at, 40 * row) for row in range(8) for at in range(4)]
+    pieces = [*long_column("left", 0, 0, 18), *figure, *long_column("right", 350, 330)]
+    assert first_words(pieces) == [
+        *(f"left{number}" for number in range(18)),
+        *["CO"] * 8,
+        *(f"right{number}" for number in range(8)),
+    ]
+
+
+def test_a_table_between_lines_of_full_width_is_read_row_by_row() -> None:
+    cells = [
+        piece(f"{text} {number}", left, 270 + 30 * number)
+        for number in range(8)
+        for text, left in (("Net sales", 0), ("1,204", 400), ("1,187", 520))
+    ]
+    rows = [f"Net sales {number}   1,204 {number}   1,187 {number}" for number in range(8)]
+    assert [line for line in page_text([*wide(0), *cells, *wide(540)]).split("\n") if line][8:16] == rows
+
+
+def test_a_thousand_pieces_take_no_time() -> None:
+    pieces = [piece("word", 37.3 * (at % 31) + at / 50, 11 * (at // 31)) for at in range(1000)]
+    start = time.perf_counter()
+    assert page_text(pieces).split().count("word") == 1000
+    assert time.perf_counter() - start < 5
+
+
+def test_full_width_letters_are_plain_in_a_line_without_chinese() -> None:
+    assert plain_line(" MＥSSＡGE  （１） ") == "MESSAGE (1)"
+    assert plain_line("保修期：１８个月") == "保修期：１８个月"
 
 
 def test_nothing_gives_nothing() -> None:

@@ -160,6 +160,19 @@ def test_a_page_that_is_askew_or_turned_is_read(pool: ParserPool, angle: int) ->
 
 
 @needs_ocr
+def test_slanted_labels_of_a_figure_do_not_turn_the_page(pool: ParserPool) -> None:
+    drawn = Image.new("L", (875, 900), 255)
+    drawn.paste(picture(FUSE).crop((0, 0, 875, 200)), (0, 0))
+    label = picture(["Lower Marsh 1987"]).crop((40, 40, 340, 90)).rotate(40, expand=True, fillcolor=255)
+    for at in range(5):
+        drawn.paste(label, (110 * at, 400))
+    drawn.paste(picture(BOAT).crop((0, 0, 875, 200)), (0, 700))
+    text = pool.parse(scan_of(drawn), "pdf", "x").text.split("\n")
+    assert errors("".join(FUSE), "".join(text[:3])) < 0.03
+    assert errors("".join(BOAT), "".join(text[-3:])) < 0.03
+
+
+@needs_ocr
 def test_only_the_pages_without_text_are_read_and_put_in_their_places(pool: ParserPool) -> None:
     data = scan_of("Typed on one.", picture(FUSE), "", "Typed on four.", picture(BOAT))
     document = pool.parse(data, "pdf", "x")

@@ -36,7 +36,7 @@ def lacking() -> tuple[str, ...]:
 
 def version() -> int:
     """Return what OCR can do here: 0 where it cannot start, else the version of what it makes of a page, from 1."""
-    return 0 if lacking() else 1
+    return 0 if lacking() else 2
 
 
 def models() -> dict[str, Path]:

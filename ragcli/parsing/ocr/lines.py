@@ -16,8 +16,12 @@ from ragcli.words import CJK
 _GAP = "   "
 _MOST_SPANNING = 0.25  # of the pieces: titles and captions that run over both columns
 _FEWEST_LINES = 4  # that make a column
+_FEWEST_BROAD_LINES, _BROAD = 6, 10.0  # on a page that is not in columns: lines, and widths in heights of a line
 _DEPTH = 2  # columns are looked for in columns: four at most
 _WIDE = re.compile(f"[{CJK}\uff01-\uff60\u3000-\u303f]")
+
+_EASTERN = re.compile(f"[{CJK}]")
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,35 +45,71 @@ class Piece:
         return (self.top + self.bottom) / 2
 
 
+def plain_line(text: str) -> str:
+    """Return a line with single spaces. Full-width letters are made plain where no Chinese stands beside them."""
+    text = " ".join(text.split())
+    return text if _EASTERN.search(text) else text.translate(_FULL_WIDTH)
+
+
 def page_text(pieces: Sequence[Piece]) -> str:
     """Return the text of a page: lines in reading order, with an empty line where a wide space parts them."""
     return "\n".join(line for part in _columns(pieces, _DEPTH) for line in _lines(part)).strip("\n")
 
 
 def _columns(pieces: Sequence[Piece], depth: int) -> Iterator[Sequence[Piece]]:
-    """Yield the parts of a page in reading order. What spans two columns parts what is above from what is below."""
+    """Yield the parts of a page in reading order. What spans two columns parts what is above from what is below.
+
+    Where lines of full width are many, columns are looked for between them.
+    """
     gutter = _gutter(pieces, depth)
+    is_everywhere = gutter is not None
+    if gutter is None:
+        gutter = _gutter_in_part(pieces, depth)
     if gutter is None:
         yield pieces
         return
-    spanning = sorted((one for one in pieces if one.left < gutter < one.right), key=lambda one: one.centre)
-    rest = [one for one in pieces if not one.left < gutter < one.right]
-    bands: list[list[Piece]] = [[] for _ in range(len(spanning) + 1)]
-    for one in rest:
-        bands[sum(other.centre < one.centre for other in spanning)].append(one)
-    title: list[Piece] = []
-    for band, after in zip(bands, [*spanning, None], strict=True):
-        if band:
-            if title:
-                yield title
-                title = []
-            for side in ([p for p in band if p.right <= gutter], [p for p in band if p.right > gutter]):
+    full: list[Piece] = []  # what spans the columns, or stands where there are none
+    for band, below in _bands(pieces, gutter):
+        left, right = _sides(band, gutter)
+        if band and (is_everywhere or _are_broad_columns(left, right)):
+            if full:
+                yield full
+                full = []
+            if below and left and right:
+                left, full = _without_tail(left, right)
+            for side in (left, right):
                 if side:
                     yield from _columns(side, depth - 1)
-        if after is not None:
-            title.append(after)
-    if title:
-        yield title
+        else:
+            full += band
+        full += below
+    if full:
+        yield full
+
+
+def _bands(pieces: Sequence[Piece], x: float) -> Iterator[tuple[list[Piece], list[Piece]]]:
+    """Yield the pieces between those that x crosses, from the top, each time with the piece below that it crosses."""
+    band: list[Piece] = []
+    for one in sorted(pieces, key=lambda one: one.centre):
+        if one.left < x < one.right:
+            yield band, [one]
+            band = []
+        else:
+            band.append(one)
+    yield band, []
+
+
+def _without_tail(left: list[Piece], right: Sequence[Piece]) -> tuple[list[Piece], list[Piece]]:
+    """Return a left column and what stands apart below both, such as the heading of what follows."""
+    end = _bottom(right)
+    column, tail = [one for one in left if one.top < end], [one for one in left if one.top >= end]
+    if column and tail and _top(tail) - _bottom(column) > tail[0].height / 2:
+        return column, tail
+    return left, []
+
+
+def _sides(band: Sequence[Piece], x: float) -> tuple[list[Piece], list[Piece]]:
+    return [one for one in band if one.right <= x], [one for one in band if one.right > x]
 
 
 def _gutter(pieces: Sequence[Piece], depth: int) -> float | None:
@@ -79,35 +119,82 @@ def _gutter(pieces: Sequence[Piece], depth: int) -> float | None:
     """
     if not depth or len(pieces) < 2 * _FEWEST_LINES:
         return None
-    low, high = min(one.left for one in pieces), max(one.right for one in pieces)
-    best: tuple[int, float] | None = None
-    for edge in {round(one.left) for one in pieces}:
-        x = edge - 0.5
-        if not low + (high - low) * 0.2 < x < low + (high - low) * 0.8:
-            continue
-        crossing = sum(one.left < x < one.right for one in pieces)
-        if best is None or (crossing, abs(x - (low + high) / 2)) < (best[0], abs(best[1] - (low + high) / 2)):
-            best = crossing, x
-    if best is None or best[0] > _MOST_SPANNING * len(pieces):
+    best = min(
+        _gutters(pieces),
+        key=lambda one: (sum(piece.left < one[0] < piece.right for piece in pieces), one[1]),
+        default=None,
+    )
+    if best is None:
         return None
-    left = [one for one in pieces if one.right <= best[1]]
-    right = [one for one in pieces if one.left >= best[1]]
+    x = best[0]
+    if sum(one.left < x < one.right for one in pieces) > _MOST_SPANNING * len(pieces):
+        return None
+    left = [one for one in pieces if one.right <= x]
+    right = [one for one in pieces if one.left >= x]
     if not all(_is_prose(side) or _gutter(side, depth - 1) is not None for side in (left, right)):
         return None
-    shared = min(max(p.bottom for p in left), max(p.bottom for p in right)) - max(
-        min(p.top for p in left), min(p.top for p in right)
+    return x if _stand_beside(left, right) else None
+
+
+def _gutter_in_part(pieces: Sequence[Piece], depth: int) -> float | None:
+    """Return the x that parts most pieces into two columns, somewhere on a page; None where there are none."""
+    if not depth or len(pieces) < 2 * _FEWEST_BROAD_LINES:
+        return None
+
+    def parted(x: float) -> int:
+        bands = (_sides(band, x) for band, _ in _bands(pieces, x))
+        return sum(len(left) + len(right) for left, right in bands if min(len(left), len(right)) >= _FEWEST_BROAD_LINES)
+
+    best = max(_gutters(pieces), key=lambda one: (parted(one[0]), -one[1]), default=None)
+    if best is None or not any(_are_broad_columns(*_sides(band, best[0])) for band, _ in _bands(pieces, best[0])):
+        return None
+    return best[0]
+
+
+def _gutters(pieces: Sequence[Piece]) -> Iterator[tuple[float, float]]:
+    """Yield each x at which a right column may begin, and how far it is from the middle."""
+    low, high = min(one.left for one in pieces), max(one.right for one in pieces)
+    for edge in {round(one.left) for one in pieces}:
+        x = edge - 0.5
+        if low + (high - low) * 0.2 < x < low + (high - low) * 0.8:
+            yield x, abs(x - (low + high) / 2)
+
+
+def _are_broad_columns(left: Sequence[Piece], right: Sequence[Piece]) -> bool:
+    """Return whether both are prose of lines so many and so long that they are no cells of a table."""
+    return _stand_beside(left, right) and all(
+        _is_prose(side) and sum(one.right - one.left > one.height * _BROAD for one in side) >= _FEWEST_BROAD_LINES
+        for side in (left, right)
     )
-    lower = min(max(p.bottom for p in side) - min(p.top for p in side) for side in (left, right))
-    return best[1] if shared > lower / 2 else None
+
+
+def _stand_beside(left: Sequence[Piece], right: Sequence[Piece]) -> bool:
+    """Return whether the lower of two sides stands beside the other for more than half of its height."""
+    if not (left and right):
+        return False
+    tops, bottoms = ([extreme(p) for p in (left, right)] for extreme in (_top, _bottom))
+    lower = min(bottom - top for top, bottom in zip(tops, bottoms, strict=True))
+    return min(bottoms) - max(tops) > lower / 2
+
+
+def _top(pieces: Sequence[Piece]) -> float:
+    return min(one.top for one in pieces)
+
+
+def _bottom(pieces: Sequence[Piece]) -> float:
+    return max(one.bottom for one in pieces)
 
 
 def _is_prose(pieces: Sequence[Piece]) -> bool:
-    """Return whether the pieces fill the column that they stand in, as lines of prose do."""
+    """Return whether most of what stands in a column are lines that fill it, as those of prose do.
+
+    The labels of a figure that stands in it are many, but short.
+    """
     if len(pieces) < _FEWEST_LINES:
         return False
     width = max(one.right for one in pieces) - min(one.left for one in pieces)
-    full = sum(one.right - one.left > max(width * 0.6, one.height * 6) for one in pieces)
-    return full * 2 > len(pieces)
+    full = [one.right - one.left for one in pieces if one.right - one.left > max(width * 0.6, one.height * 6)]
+    return len(full) >= _FEWEST_LINES and sum(full) * 2 > sum(one.right - one.left for one in pieces)
 
 
 def _lines(pieces: Sequence[Piece]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from typing import Any
 from ragcli.child import serve
 from ragcli.parsing.building import clean
 from ragcli.parsing.ocr.extra import models
-from ragcli.parsing.ocr.lines import Piece, page_text
+from ragcli.parsing.ocr.lines import Piece, page_text, plain_line
 from ragcli.parsing.worker import OUT_OF_MEMORY, resident_mb
 
 DPI = 200
@@ -30,6 +30,8 @@ _PLAIN = 8  # levels between the lightest and the darkest pixel of a page on whi
 _POLITENESS = 5  # lower priority than that of the encoder, which works at the same time
 _WORST_LINE = 0.3  # a line that was read with less confidence is a stain or an ornament
 _SURE = 0.85  # what is read with less than that may stand on its head
+_ASKEW = math.radians(20)  # a page that lies more awry than that is rare
+_LEVEL = 0.2  # of the lines that are less askew; the page is, too, then
 _SAMPLE = 12  # lines that are read both ways to tell
 _MOST_TEXT = 1_000_000
 _OUT_OF_MEMORY = ("bad_alloc", "Failed to allocate", "Insufficient memory", "OutOfMemory", "Unable to allocate")
@@ -91,9 +93,7 @@ class Recogniser:
     def _recognise(self, crops: list[Any]) -> list[tuple[str, float]]:
         """Return the text of each picture of a line, and how sure of it the model is."""
         found = self._engine.recognize_txt(crops)
-        return [
-            (" ".join(clean(text).split()), float(score)) for text, score in zip(found.txts, found.scores, strict=True)
-        ]
+        return [(plain_line(clean(text)), float(score)) for text, score in zip(found.txts, found.scores, strict=True)]
 
     def _is_on_its_head(self, crops: list[Any]) -> bool:
         """Return whether lines are read with more confidence when they are turned round.
@@ -132,7 +132,9 @@ def _lies_on_its_side(boxes: Any) -> bool:
 def _level(boxes: list[Any]) -> list[tuple[float, float, float, float]]:
     """Return the boxes as left, top, right and bottom, turned so that the lines of the page run level."""
     long = [box for box in boxes if _distance(box[0], box[1]) > 4 * _distance(box[0], box[3])]
-    slope = median([math.atan2(box[1][1] - box[0][1], box[1][0] - box[0][0]) for box in long] or [0.0])
+    slopes = [math.atan2(box[1][1] - box[0][1], box[1][0] - box[0][0]) for box in long]
+    usual = [slope for slope in slopes if abs(slope) < _ASKEW]  # others may be labels of a figure
+    slope = median((usual if len(usual) >= _LEVEL * len(slopes) else slopes) or [0.0])
     cos, sin = math.cos(slope), math.sin(slope)
     places = []
     for box in boxes:
