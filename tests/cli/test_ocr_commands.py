@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from corpora import Corpus
 from parsing.scan_helpers import BOAT, FUSE, needs_ocr, picture, scan_of
 from shared import ROOT, Done
+
+from ragcli.models.store import ModelStore
 
 Ragcli = Callable[..., Done]
 
@@ -65,6 +69,21 @@ def test_scans_are_searchable(ragcli: Ragcli, docs: Path) -> None:
     assert found == {"scan.pdf": 1, "half.pdf": 2}
     (check,) = [one for one in ragcli("doctor", "--json").json["checks"] if one["name"] == "ocr"]
     assert (check["ok"], check["found"]) == (True, "reads scanned pages")
+
+
+@needs_ocr
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_a_terminal_shows_which_page_is_being_read_and_a_pipe_does_not(tmp_path: Path, model_store: ModelStore) -> None:
+    corpus = Corpus(tmp_path, model_store)
+    name = f"{'a' * 50}.pdf"
+    corpus.documents.mkdir()
+    (corpus.documents / name).write_bytes(scan_of("The meter was read in May.", *[picture(FUSE)] * 3))
+    code, shown = corpus.show("ingest", str(corpus.documents), NO_COLOR="1", COLUMNS="120")
+    assert code == 0
+    assert re.search("reading a{37}[.]{3}: page [234] of 4 by OCR", shown)
+    (corpus.documents / "b.pdf").write_bytes(scan_of(picture(BOAT)))
+    done = corpus.run(["ingest", str(corpus.documents)])
+    assert done.returncode == 0 and b"by OCR (confidence" in done.stderr and b"reading" not in done.stderr
 
 
 def test_without_the_extra_a_scan_is_reported_with_the_command(
