@@ -119,6 +119,15 @@ def test_a_table_between_lines_of_full_width_is_read_row_by_row() -> None:
     assert [line for line in page_text([*wide(0), *cells, *wide(540)]).split("\n") if line][8:16] == rows
 
 
+def test_a_table_above_columns_is_read_row_by_row() -> None:
+    places = (("State", 0), ("Date", 150), ("Halts", 400), ("Days", 550))
+    cells = [piece(f"{text}{number}", left, 30 * number) for number in range(4) for text, left in places]
+    pieces = [*cells, piece("note", 0, 105, 40), *long_column("left", 0, 180), *long_column("right", 350, 180)]
+    columns = [f"{side}{number}" for side in ("left", "right") for number in range(8)]
+    assert first_words(pieces) == ["State0", "State1", "State2", "State3", "note", *columns]
+    assert page_text(pieces).startswith("State0   Date0   Halts0   Days0\n")
+
+
 def test_a_thousand_pieces_take_no_time() -> None:
     pieces = [piece("word", 37.3 * (at % 31) + at / 50, 11 * (at // 31)) for at in range(1000)]
     start = time.perf_counter()

@@ -7,7 +7,7 @@ by which parsing/pdf/lines.py knows a row. Lengths are in pixels of an image who
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -17,6 +17,8 @@ _GAP = "   "
 _MOST_SPANNING = 0.25  # of the pieces: titles and captions that run over both columns
 _FEWEST_LINES = 4  # that make a column
 _FEWEST_BROAD_LINES, _BROAD = 6, 10.0  # on a page that is not in columns: lines, and widths in heights of a line
+_FULL = 0.6  # of a column's width: what fills more is a line of prose
+_FEWEST_ROWS = 3  # that make a table
 _DEPTH = 2  # columns are looked for in columns: four at most
 _WIDE = re.compile(f"[{CJK}\uff01-\uff60\u3000-\u303f]")
 
@@ -69,7 +71,7 @@ def _columns(pieces: Sequence[Piece], depth: int) -> Iterator[Sequence[Piece]]:
         yield pieces
         return
     full: list[Piece] = []  # what spans the columns, or stands where there are none
-    for band, below in _bands(pieces, gutter):
+    for band, below in _bands(pieces, gutter, _table_cells(pieces, gutter)):
         left, right = _sides(band, gutter)
         if band and (is_everywhere or _are_broad_columns(left, right)):
             if full:
@@ -87,16 +89,37 @@ def _columns(pieces: Sequence[Piece], depth: int) -> Iterator[Sequence[Piece]]:
         yield full
 
 
-def _bands(pieces: Sequence[Piece], x: float) -> Iterator[tuple[list[Piece], list[Piece]]]:
-    """Yield the pieces between those that x crosses, from the top, each time with the piece below that it crosses."""
+def _bands(pieces: Sequence[Piece], x: float, cells: Collection[int] = ()) -> Iterator[tuple[list[Piece], list[Piece]]]:
+    """Yield the pieces between those that span two columns, from the top, each time with the one below that does.
+
+    Those span them that x crosses, and the `cells` of a table, known by their `id`.
+    """
     band: list[Piece] = []
     for one in sorted(pieces, key=lambda one: one.centre):
-        if one.left < x < one.right:
+        if one.left < x < one.right or id(one) in cells:
             yield band, [one]
             band = []
         else:
             band.append(one)
     yield band, []
+
+
+def _table_cells(pieces: Sequence[Piece], x: float) -> set[int]:
+    """Return the `id` of each piece in tables that reach over two columns: in rows on both sides that fill neither."""
+    sides = _sides([one for one in pieces if not one.left < x < one.right], x)
+    most = [_FULL * _width(side) for side in sides]
+    found: set[int] = set()
+    run: list[list[Piece]] = []
+    for row in [*_rows([*sides[0], *sides[1]]), []]:
+        filled = [sum(one.right - one.left for one in side) for side in _sides(row, x)]
+        if row and filled[0] <= most[0] and filled[1] <= most[1]:
+            run.append(row)
+            continue
+        at = [number for number, cells in enumerate(run) if len(cells) > 2 and all(_sides(cells, x))]
+        if len(at) >= _FEWEST_ROWS:
+            found.update(id(one) for cells in run[at[0] : at[-1] + 1] for one in cells)
+        run = []
+    return found
 
 
 def _without_tail(left: list[Piece], right: Sequence[Piece]) -> tuple[list[Piece], list[Piece]]:
@@ -177,6 +200,10 @@ def _stand_beside(left: Sequence[Piece], right: Sequence[Piece]) -> bool:
     return min(bottoms) - max(tops) > lower / 2
 
 
+def _width(pieces: Sequence[Piece]) -> float:
+    return max(one.right for one in pieces) - min(one.left for one in pieces) if pieces else 0.0
+
+
 def _top(pieces: Sequence[Piece]) -> float:
     return min(one.top for one in pieces)
 
@@ -192,8 +219,8 @@ def _is_prose(pieces: Sequence[Piece]) -> bool:
     """
     if len(pieces) < _FEWEST_LINES:
         return False
-    width = max(one.right for one in pieces) - min(one.left for one in pieces)
-    full = [one.right - one.left for one in pieces if one.right - one.left > max(width * 0.6, one.height * 6)]
+    width = _width(pieces) * _FULL
+    full = [one.right - one.left for one in pieces if one.right - one.left > max(width, one.height * 6)]
     return len(full) >= _FEWEST_LINES and sum(full) * 2 > sum(one.right - one.left for one in pieces)
 
 
