@@ -14,9 +14,9 @@ def is_picture(page: Any) -> bool:
     """Return whether pictures cover most of a page of pdfium. Those that lie on each other count twice."""
     import pypdfium2
 
-    left, bottom, right, top = page.get_cropbox()
     covered = 0.0
     try:
+        left, bottom, right, top = page.get_cropbox()
         for one in islice(page.get_objects(max_depth=_MAX_DEPTH), _MAX_OBJECTS):
             if one.type == pypdfium2.raw.FPDF_PAGEOBJ_IMAGE:
                 its_left, its_bottom, its_right, its_top = _place(one)
@@ -24,7 +24,7 @@ def is_picture(page: Any) -> bool:
                 covered += max(0.0, width) * max(0.0, height)
     except pypdfium2.PdfiumError:
         return False
-    return covered > _MOST * (right - left) * (top - bottom) > 0
+    return bool(covered > _MOST * (right - left) * (top - bottom) > 0)
 
 
 def _place(one: Any) -> tuple[float, float, float, float]:
