@@ -51,6 +51,7 @@ def parsed(data: bytes) -> Document:
     [
         "(cid:12)(cid:7)(cid:33) (cid:5)",
         "/G21/G22/G3A /G07 /G11",
+        "Pure Black (K = 100)".encode("utf-16-le").decode("utf-16-be"),
         "\ue001\ue002\ue013\ue014\ue020\ue021 \ue003\ue004",
         "\U000f0001\U000f0002\U00100003" * 4,
         "We \ufffd\ufffd\ufffd\ufffd\ufffd\ufffd sell",
@@ -66,6 +67,7 @@ def test_nonsense_is_garbled(text: str) -> None:
     "text",
     [
         "",
+        "一" * 4 + "阀门控制器使用说明",
         "The word (cid:12) stands for a letter that was lost, as /G21 does.",
         "1,204 3,511 (12.4)% $ 17 — 5 N/A 2,022 2,021",
         CODE,

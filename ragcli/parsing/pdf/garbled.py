@@ -20,6 +20,8 @@ _NONSENSE = 0.3  # of a page's characters that mean nothing
 _UNMAPPED = 0.3  # of a page's characters whose font tells no letter
 _NAMES = re.compile(r"\(cid:\d+\)|/[Gg][0-9A-Fa-f]{1,4}(?![\w.])|\bg\d{1,5}\b(?=(?:\W*\bg\d{1,5}\b){3})")
 _NOT_ASCII = re.compile("[^!-~]")
+_SWAPPED = re.compile(f"[{''.join(chr(code << 8) for code in range(0x30, 0x7F))}]")
+"""Latin letters whose two bytes were taken in the wrong order."""
 _SPACE = re.compile(r"\s+")
 _WIDE_GAP = re.compile(r"\s{2,}")
 _TOKEN = re.compile(r"[A-Za-z]+")
@@ -35,7 +37,7 @@ def is_garbled(text: str, unmapped: float = 0.0) -> bool:
     nonsense += sum(text[:_SAMPLE].count(letter) for letter in "\x0b\x0c\x1c\x1d\x1e\x1f")
     if len(bare) < _LEAST:
         return bool(bare) and nonsense == len(bare) and unmapped > _UNMAPPED
-    if nonsense >= _NONSENSE * len(bare):
+    if nonsense >= _NONSENSE * len(bare) or 2 * len(_SWAPPED.findall(bare)) > len(bare):
         return True
     return unmapped >= _UNMAPPED and (nonsense > 0.02 * len(bare) or not _reads_as_words(text[:_SAMPLE]))
 
