@@ -55,9 +55,10 @@ FORMATS: tuple[FormatInfo, ...] = (
         "pdf",
         "PDF",
         (".pdf",),
-        "pages and their labels, headings of the outline or by type, columns in order, tables as rows",
+        "pages and their labels, headings of the outline or by type, columns in order, tables as rows, filled forms, "
+        "comments",
         "running headers and footers, page numbers, garbled pages, pictures",
-        version=2,
+        version=3,
     ),
     FormatInfo(
         "docx",
