@@ -64,8 +64,10 @@ FORMATS: tuple[FormatInfo, ...] = (
         "docx",
         "Word",
         (".docx", ".docm"),
-        "headings, lists with their numbers, tables with their header row, text boxes, notes, comments, page headers",
+        "headings, lists with their numbers, tables with their header row, text boxes, notes, comments, page headers, "
+        "filled forms",
         "pictures, macros, hidden text, what tracked changes deleted",
+        version=2,
     ),
     FormatInfo(
         "odt",
