@@ -35,6 +35,7 @@ _SAMPLE = 50  # characters of a page whose fonts are asked whether they know the
 _PASSWORD_NEEDED, _UNKNOWN_ENCRYPTION = 4, 5  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
 
 _PRINTED_LINE = re.compile("[^\r\n\ufffe\x02]*(?:[\ufffe\x02]|\r\n?|\n|$)")
+_HEX = re.compile(r"<[0-9A-Fa-f]{8,}>?$")  # a printer driver's name of the file, in bytes
 _BOLD = re.compile(rb"bold|black|heavy|demi", re.IGNORECASE)
 
 
@@ -299,7 +300,8 @@ def _check_size(size: int) -> int:
 
 
 def _title(text: str) -> str:
-    return " ".join(clean(text).split())[:MAX_TITLE].rstrip()
+    title = " ".join(clean(text).split())[:MAX_TITLE].rstrip()
+    return "" if _HEX.match(title) else title
 
 
 def _unreadable_pages(numbers: Sequence[int]) -> tuple[str, ...]:
