@@ -96,7 +96,8 @@ FORMATS: tuple[FormatInfo, ...] = (
         "EPUB",
         (".epub",),
         "title, authors, chapters in reading order with their headings or the titles of the navigation",
-        "pictures, the navigation itself",
+        "pictures, the navigation itself, numbers of printed pages",
+        version=2,
     ),
     FormatInfo(
         "mail",
