@@ -95,9 +95,7 @@ def _book(archive: Archive) -> _Book:
         _metadata(package, "title"),
         _metadata(package, "creator"),
         tuple(chapters),
-        (f"{lost} {'chapter that it lists is' if lost == 1 else 'chapters that it lists are'} not in it",)
-        if lost
-        else (),
+        (f"{lost} {what} not in it",) if lost else (),
         _member(archive, name, pages[0].get("href")) if pages else "",
         _member(archive, name, contents[0].get("href")) if contents else "",
     )
