@@ -7,6 +7,7 @@ Subject > Attached message > Subject of that > and so on.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pathlib import PurePosixPath
 
 from ragcli.errors import ParseFailed
 from ragcli.formats import BY_SUFFIX, UNREAD
+from ragcli.parsing.alarm import TooLong, time_limit
 from ragcli.parsing.building import Builder, clean
 from ragcli.parsing.charsets import decode_labelled
 from ragcli.parsing.html import parse_html
@@ -26,6 +28,7 @@ _MAX_LEAVES = 1_000
 _MAX_MESSAGES = 100_000
 _MAX_WARNINGS = 20
 _MAX_NAME = 100
+_LEAST_SECONDS = 0.01  # to begin with an attachment
 
 _SEPARATOR = re.compile(rb"(?:(?<=\n\n)|(?<=\n\r\n))From (?:[^\n]*\d\d:\d\d[^\n]*\n|[^\n]*\n(?=[!-9;-~]+:))")
 """The line before each message but the first: a sender and a date, or whatever stands before a header."""
@@ -179,8 +182,10 @@ class _Reader:
             return
         name = leaf.name[:_MAX_NAME] or leaf.type
         format = _format(leaf)
-        if format is None or depth + 1 > MAX_DEPTH:
-            reason = _why_not(leaf) if format is None else f"it lies in {depth + 1} other files"
+        reason = _why_not(leaf) if format is None else self._limits.unattached if format != "mail" else ""
+        if depth + 1 > MAX_DEPTH:
+            reason = reason or f"it lies in {depth + 1} other files"
+        if format is None or reason:
             if reason:
                 self.warnings.append(f"attachment {name} was not read: {reason}")
             return
@@ -194,13 +199,20 @@ class _Reader:
         self.warnings += [f"attachment {name}: {warning}" for warning in document.warnings]
 
     def _read(self, leaf: Part, format: Format, depth: int) -> Document:
+        """Raises ParseFailed, also where it takes over half of the time that is left for attachments."""
         from ragcli.parsing.reading import read
 
+        seconds = (self._limits.deadline - time.monotonic()) / 2
+        if seconds < _LEAST_SECONDS:
+            raise ParseFailed("no time was left for it")
         data = leaf.wrapped() or leaf.data()
         if leaf.charset and (format in TEXT_FORMATS or format == "html"):
             data = (decode_labelled(data, leaf.charset) or "").encode("utf-8", "replace") or data
         try:
-            return read(data, format, replace(self._limits, depth=depth), leaf.name)
+            with time_limit(seconds):
+                return read(data, format, replace(self._limits, depth=depth), leaf.name)
+        except TooLong:
+            raise ParseFailed(f"it took over {seconds:.2g} s to read") from None
         except (MemoryError, ParseFailed):
             raise
         except Exception as error:  # a parser's own failure must not lose the message

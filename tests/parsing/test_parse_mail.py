@@ -12,16 +12,14 @@ from email.message import EmailMessage
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parsing.parsing_helpers import block_of, check_blocks, pdf_of, texts
+from parsing.mail_helpers import FROM, HEADERS, HTML, LIMITS, PLAIN, mail, mbox, multipart, part, simple
+from parsing.parsing_helpers import block_of, pdf_of, texts
 
 from ragcli.errors import ParseFailed
-from ragcli.parsing.limits import MAX_DEPTH, Limits
+from ragcli.parsing.limits import MAX_DEPTH
 from ragcli.parsing.mail import parse_mail, parse_mbox
 from ragcli.parsing.mime import header_text
-from ragcli.records import Document
 
-LIMITS = Limits(pages=100)
-HEADERS = b"From: Ann <ann@example.org>\nTo: bob@example.org\nSubject: Pumps\nDate: Mon, 1 Jan 2024 10:00:00 +0800\n"
 OUTLOOK = b"""Received: from mail.example.org by mx.example.org; Mon, 1 Jan 2024 10:00:00 +0000\r
 From: "Li, Ann" <ann@example.org>\r
 To: <bob@example.org>\r
@@ -72,35 +70,6 @@ Content-Transfer-Encoding: base64\r
 /9j/4A==\r
 --_005_ABC_--\r
 """
-
-
-def mail(data: bytes, limits: Limits = LIMITS) -> Document:
-    document = parse_mail(data, limits)
-    check_blocks(document)
-    return document
-
-
-def mbox(data: bytes) -> Document:
-    document = parse_mbox(data, LIMITS)
-    check_blocks(document)
-    return document
-
-
-def simple(body: bytes, *headers: str) -> bytes:
-    return HEADERS + "".join(f"{line}\n" for line in headers).encode("utf-8", "surrogateescape") + b"\n" + body
-
-
-def multipart(kind: str, *parts: bytes) -> bytes:
-    """Return the headers and body of a multipart; `parts` bring their own headers."""
-    boundary = b"b%d" % (sum(map(len, parts)) + len(kind))
-    body = b"".join(b"--" + boundary + b"\n" + part + b"\n" for part in parts)
-    return b"Content-Type: multipart/%s; boundary=%s\n\n" % (kind.encode(), boundary) + body + b"--" + boundary + b"--"
-
-
-def part(content_type: str, content: bytes, *headers: str) -> bytes:
-    encoded = base64.encodebytes(content)
-    lines = (f"Content-Type: {content_type}", "Content-Transfer-Encoding: base64", *headers)
-    return "".join(f"{line}\n" for line in lines).encode() + b"\n" + encoded
 
 
 def test_a_message_as_outlook_sends_it() -> None:
@@ -192,9 +161,6 @@ def test_html_alone_is_read_with_its_headings_in_the_charset_of_the_mail() -> No
     document = mail(simple(body, "Content-Type: text/html; charset=gb2312"))
     assert block_of(document, "It is").heading == ("Pumps", "价格")
     assert document.text.endswith("It is 二十.")
-
-
-PLAIN, HTML = b"Content-Type: text/plain\n\n%s", b"Content-Type: text/html\n\n<p>%s</p>"
 
 
 @pytest.mark.parametrize(
@@ -378,9 +344,6 @@ def test_hostile_messages_are_read_or_refused_soon(data: bytes, told: str) -> No
     except ParseFailed as error:
         assert told and told in error.message
     assert time.monotonic() - began < 10
-
-
-FROM = b"From ann@example.org Mon Jan  1 10:00:00 2024\n"
 
 
 def test_a_mailbox_gives_every_message_under_its_subject() -> None:
