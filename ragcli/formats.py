@@ -103,10 +103,11 @@ FORMATS: tuple[FormatInfo, ...] = (
         "mail",
         "e-mail",
         (".eml",),
-        "subject, sender, recipients, date, text, attachments of any format here, attached messages",
+        "subject, sender, recipients, date, text, invitations, attachments of any format here, attached messages",
         "pictures, archives, the HTML version of a text that is also plain",
+        version=2,
     ),
-    FormatInfo("mbox", "mailboxes", (".mbox",), "every message as e-mail is read, under its subject"),
+    FormatInfo("mbox", "mailboxes", (".mbox",), "every message as e-mail is read, under its subject", version=2),
     FormatInfo(
         "notebook",
         "Jupyter notebooks",
