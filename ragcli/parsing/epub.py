@@ -88,13 +88,14 @@ def _book(archive: Archive) -> _Book:
         if (item.get("media-type") or "").strip() in _PAGE_TYPES
     )
     lost = sum(one not in items for one in references)
+    what = "chapter that it lists is" if lost == 1 else "chapters that it lists are"
     pages = [item for item in items.values() if "nav" in (item.get("properties") or "").split()]
     contents = [item for item in items.values() if item.get("media-type") == "application/x-dtbncx+xml"]
     return _Book(
         _metadata(package, "title"),
         _metadata(package, "creator"),
         tuple(chapters),
-        (f"{lost} chapters that it lists are not in it",) if lost else (),
+        (f"{lost} {what} not in it",) if lost else (),
         _member(archive, name, pages[0].get("href")) if pages else "",
         _member(archive, name, contents[0].get("href")) if contents else "",
     )

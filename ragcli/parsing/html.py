@@ -25,7 +25,10 @@ from ragcli.records import Block, BlockKind, Document
 
 _DECLARED = re.compile(rb"(?:<meta[^>]{0,200}?charset|<\?xml[^>]{0,100}?encoding)\s*=\s*[\"']?\s*([\w-]{2,30})", re.I)
 _DECLARABLE = re.compile(r"gb|big5|shift|sjis|x-sjis|euc|ks_c|iso-|latin|windows-|cp\d|koi8|us-ascii", re.I)
-_SCRIPTS = "//head|//script|//style|//noscript|//template|//svg|//iframe|//object|//audio|//video|//canvas"
+_SCRIPTS = (
+    "//head|//script|//style|//noscript|//template|//svg|//iframe|//object|//audio|//video|//canvas"
+    "|//*[@role='doc-pagebreak' or @*[name()='epub:type']='pagebreak']"  # the number of a printed book's page
+)
 _FURNITURE = (
     "//nav|//select|//textarea|//*[@role='navigation' or @role='menu' or @role='menubar' or @role='search']"
     "|//*[@role='contentinfo']|//footer[not(ancestor::article or ancestor::main or ancestor::section)]"
@@ -64,8 +67,8 @@ class _Piece:
 def parse_html(data: bytes, *, whole: bool = False) -> Document:
     """Read a page's main content: headings, paragraphs, lists, tables and code.
 
-    Where the `whole` page is content (a chapter, a mail), nothing but scripts is left out. Raises ParseFailed where
-    there is no text in it, or its elements are nested too deeply to be read.
+    Where the `whole` page is content (a chapter, a mail), nothing but scripts and page numbers is left out. Raises
+    ParseFailed where there is no text in it, or its elements are nested too deeply to be read.
     """
     source, warnings = _decode(data)
     root = _parse(source)

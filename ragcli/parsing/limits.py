@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 MAX_DEPTH = 4
@@ -10,7 +11,13 @@ MAX_DEPTH = 4
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on one file: its `pages`, and how many files it lies in, as attachment (`depth`)."""
+    """Bounds on one file: its `pages`, how many files it lies in, as attachment (`depth`), and its attachments.
+
+    Attachments may be read until `deadline`, a time of `time.monotonic`. Where there is a reason `unattached` why not,
+    none is read but mails.
+    """
 
     pages: int
     depth: int = 0
+    deadline: float = math.inf
+    unattached: str = ""

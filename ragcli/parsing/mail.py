@@ -7,6 +7,7 @@ Subject > Attached message > Subject of that > and so on.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -14,18 +15,24 @@ from pathlib import PurePosixPath
 
 from ragcli.errors import ParseFailed
 from ragcli.formats import BY_SUFFIX, UNREAD
-from ragcli.parsing.building import Builder, clean
+from ragcli.parsing.alarm import TooLong, time_limit
+from ragcli.parsing.building import Builder, clean, squash
 from ragcli.parsing.charsets import decode_labelled
 from ragcli.parsing.html import parse_html
+from ragcli.parsing.invitation import events
 from ragcli.parsing.limits import MAX_DEPTH, Limits
-from ragcli.parsing.mime import MAX_HEADER, Part, read_message, text_of
+from ragcli.parsing.mime import MAX_HEADER, Part, packed_part, read_message, text_of
 from ragcli.parsing.text import parse_text
+from ragcli.parsing.tnef import packed_files
 from ragcli.records import TEXT_FORMATS, Document, Format
 
 _MAX_LEAVES = 1_000
 _MAX_MESSAGES = 100_000
 _MAX_WARNINGS = 20
 _MAX_NAME = 100
+_MAX_SAID = 100_000  # characters that are compared
+_NO_TEXT = "no text"  # what parsers say of a page without any
+_LEAST_SECONDS = 0.01  # to begin with an attachment
 
 _SEPARATOR = re.compile(rb"(?:(?<=\n\n)|(?<=\n\r\n))From (?:[^\n]*\d\d:\d\d[^\n]*\n|[^\n]*\n(?=[!-9;-~]+:))")
 """The line before each message but the first: a sender and a date, or whatever stands before a header."""
@@ -50,6 +57,9 @@ _BY_TYPE: dict[str, Format] = {
 _SIGNATURES = re.compile(r"application/(?:pgp-signature|(?:x-)?pkcs7-signature|pgp-encrypted)")
 _SEALED = frozenset((".asc", ".gpg", ".pgp", ".p7m", ".p7c"))
 _ARCHIVES = frozenset((".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".jar"))
+_PICTURES = frozenset(
+    (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".heic", ".svg", ".emz", ".wmz")
+)
 _SEE_HTML = re.compile(
     r"(?:view|see|read|display|open)\b.{0,100}\b(?:html|browser|online)|\bhtml\b.{0,80}\b(?:client|viewer|reader|program)"
     r"|(?:support|enable)s?\b.{0,40}\bhtml|(?:请|請).{0,30}(?:html|浏览器|瀏覽器)|不支持.{0,10}html",
@@ -119,6 +129,7 @@ class _Reader:
         self.builder = Builder()
         self.warnings: list[str] = []
         self._limits = limits
+        self._said: list[str] = []  # in the message that is being read, as words on one line
 
     def add_message(self, message: Part, level: int, depth: int) -> None:
         """Add a message that lies in `depth` other files, its subject as a heading of `level`."""
@@ -127,6 +138,7 @@ class _Reader:
         self.builder.add("\n".join(f"{name}: {text}" for name, text in headers if text))
         if any(message.is_cut(name) for name in ("Subject", "From", "To", "Cc")):
             self.warnings.append(f"a header was cut after {MAX_HEADER:,} characters")
+        self._said.clear()
         for number, leaf in enumerate(_leaves(message)):
             if number == _MAX_LEAVES:
                 self.warnings.append(f"only its first {_MAX_LEAVES:,} parts were read")
@@ -157,10 +169,13 @@ class _Reader:
 
     def _add_text(self, leaf: Part) -> None:
         """Add a part that is text of the message itself."""
+        text = ""
         try:
             text, warnings = text_of(leaf.data(), leaf.charset)
             if leaf.type.startswith("multipart/"):
                 self.warnings.append("broken: its parts cannot be told apart")
+            if not text.strip():
+                return
             if leaf.type == "text/html":
                 document = parse_html(text.encode("utf-8", "replace"), whole=True)
             elif leaf.parameter("format") == "flowed":
@@ -168,9 +183,11 @@ class _Reader:
             else:
                 document = parse_text(clean(text).strip("\n"))
         except ParseFailed as error:
-            self.warnings.append(f"its text was not read: {error.message}")
+            if error.message != _NO_TEXT or "<img" in text.lower():  # what is sent with an attachment is often empty
+                self.warnings.append(f"its text was not read: {error.message}")
             return
         self.warnings += [f"its text: {warning}" for warning in warnings]
+        self._said.append(" ".join(document.text[:_MAX_SAID].split()))
         self.builder.include(document)
 
     def _add_attachment(self, leaf: Part, level: int, depth: int) -> None:
@@ -178,9 +195,15 @@ class _Reader:
         if _SIGNATURES.fullmatch(leaf.type):
             return
         name = leaf.name[:_MAX_NAME] or leaf.type
+        if _is_invitation(leaf):
+            self._add_invitation(leaf, name, level)
+            return
+        if _is_packed(leaf):
+            self._add_packed(leaf, name, level, depth)
+            return
         format = _format(leaf)
-        if format is None or depth + 1 > MAX_DEPTH:
-            reason = _why_not(leaf) if format is None else f"it lies in {depth + 1} other files"
+        reason = _why_not(leaf) if format is None else self._hindrance(format, depth + 1)
+        if format is None or reason:
             if reason:
                 self.warnings.append(f"attachment {name} was not read: {reason}")
             return
@@ -193,14 +216,69 @@ class _Reader:
         self.builder.include(document)
         self.warnings += [f"attachment {name}: {warning}" for warning in document.warnings]
 
+    def _hindrance(self, format: Format, depth: int) -> str:
+        """Return why an attachment of a format that can be read is not; "" where nothing speaks against it."""
+        if depth > MAX_DEPTH:
+            return f"it lies in {depth} other files"
+        return self._limits.unattached if format != "mail" else ""
+
+    def _add_invitation(self, leaf: Part, name: str, level: int) -> None:
+        """Add the events of an invitation that have not been told yet: many are sent as a part and as a file."""
+        try:
+            text, _ = text_of(leaf.data(), leaf.charset)
+        except ParseFailed as error:
+            self.warnings.append(f"attachment {name} was not read: {error.message}")
+            return
+        self.builder.heading("Invitation", level, shown=False)
+        number = -1
+        for number, (event, words) in enumerate(events(clean(text))):
+            if number == _MAX_LEAVES:
+                self.warnings.append(f"only the first {_MAX_LEAVES:,} events of {name} were read")
+                break
+            for told in (event, words):
+                line = " ".join(told[:_MAX_SAID].split())
+                if not any(line in said for said in self._said):
+                    self._said.append(line)
+                    self.builder.add(told)
+        if number < 0:
+            self.warnings.append(f"attachment {name} was not read: it holds no event")
+
+    def _add_packed(self, leaf: Part, name: str, level: int, depth: int) -> None:
+        """Add the attachments that Outlook has packed into one."""
+        found = 0
+        try:
+            if hindrance := self._hindrance("mail", depth + 1):
+                raise ParseFailed(hindrance)
+            for found, (inner, data) in enumerate(packed_files(leaf.data()), 1):
+                if found > _MAX_LEAVES:
+                    self.warnings.append(f"only the first {_MAX_LEAVES:,} attachments in {name} were read")
+                    break
+                if data is None:
+                    self.warnings.append(f"attachment {squash(inner)[:_MAX_NAME]} was not read: an object of Outlook's")
+                    continue
+                self.builder.leave(level)
+                self._add_attachment(packed_part(inner, data), level, depth + 1)
+        except ParseFailed as error:
+            self.warnings.append(f"attachment {name} was not read: {error.message}")
+            return
+        if not found and not self._said:
+            self.warnings.append(f"attachment {name} was not read: it holds the text in Outlook's own form")
+
     def _read(self, leaf: Part, format: Format, depth: int) -> Document:
+        """Raises ParseFailed, also where it takes over half of the time that is left for attachments."""
         from ragcli.parsing.reading import read
 
+        seconds = (self._limits.deadline - time.monotonic()) / 2
+        if seconds < _LEAST_SECONDS:
+            raise ParseFailed("no time was left for it")
         data = leaf.wrapped() or leaf.data()
         if leaf.charset and (format in TEXT_FORMATS or format == "html"):
             data = (decode_labelled(data, leaf.charset) or "").encode("utf-8", "replace") or data
         try:
-            return read(data, format, replace(self._limits, depth=depth), leaf.name)
+            with time_limit(seconds):
+                return read(data, format, replace(self._limits, depth=depth), leaf.name)
+        except TooLong:
+            raise ParseFailed(f"it took over {seconds:.2g} s to read") from None
         except (MemoryError, ParseFailed):
             raise
         except Exception as error:  # a parser's own failure must not lose the message
@@ -238,7 +316,16 @@ def _chosen(alternatives: Sequence[Part]) -> Part | None:
 
 def _is_text(part: Part) -> bool:
     """Whether a part is text of the message itself, and no attachment."""
-    return part.type.startswith(("text/", "multipart/")) and not part.attached and not part.name
+    shown = part.type.startswith(("text/", "multipart/")) and not _is_invitation(part)
+    return shown and not part.attached and not part.name
+
+
+def _is_invitation(part: Part) -> bool:
+    return part.type in ("text/calendar", "application/ics") or part.name.lower().endswith(".ics")
+
+
+def _is_packed(part: Part) -> bool:
+    return part.name.lower() == "winmail.dat" or "ms-tnef" in part.type
 
 
 def _format(part: Part) -> Format | None:
@@ -254,10 +341,8 @@ def _format(part: Part) -> Format | None:
 def _why_not(part: Part) -> str:
     """Return why an attachment is not read; "" where it is a picture that only belongs to the layout."""
     suffix = PurePosixPath(part.name.lower()).suffix
-    if part.type.startswith("image/"):
+    if part.type.startswith("image/") or suffix in _PICTURES:
         return "" if part.embedded else "a picture"
-    if part.name.lower() == "winmail.dat" or "ms-tnef" in part.type:
-        return "Outlook packed the message's own attachments into it"
     if suffix in _SEALED or part.type.endswith("pkcs7-mime"):
         return "it is encrypted, or sealed by a signature around it"
     if suffix in _ARCHIVES:

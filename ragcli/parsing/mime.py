@@ -18,6 +18,7 @@ from email.parser import BytesFeedParser
 from email.policy import Compat32, Policy
 from itertools import groupby
 from typing import TypeVar
+from urllib.parse import quote
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.building import squash
@@ -35,6 +36,12 @@ _ENCODED_WORD = re.compile(r"=\?([^?\s*]{1,40})(?:\*[^?\s]{0,40})?\?([bq])\?([^?
 _FOLD = re.compile(r"\r\n?|\n")
 _UNLABELLED = frozenset(("", "us-ascii", "ascii", "unknown", "unknown-8bit", "x-unknown", "8bit", "binary", "default"))
 _LATIN = frozenset(("iso-8859-1", "latin1", "windows-1252"))
+_SINGLE_BYTE = re.compile(r"(?:x-)?(?:iso-?8859|latin|windows-125|cp-?125|koi8)", re.IGNORECASE)
+_NO_CHANCE = 10
+"""So many characters beyond ASCII, all of them right, make a text UTF-8, whatever it says."""
+_DELIMITER = re.compile(rb"^--([\w'()+,./:=?-]{1,100})[ \t]*\r?\n(?=Content-[\w-]+:)", re.IGNORECASE | re.MULTILINE)
+_FAR_ENOUGH = 2_000
+"""How far into the text of a broken multipart its first part must begin."""
 
 Answer = TypeVar("Answer")
 
@@ -80,19 +87,22 @@ class _Message(Message):
 class Part:
     """One part of a mail: text, an attachment, an attached mail, or what holds other parts."""
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: Message, mend: bool = True) -> None:
         self._message = message
+        self._mend = mend
         self.type = squash(_safely(message.get_content_type, "text/plain"))
         self.charset = squash(_safely(lambda: str(message.get_content_charset("") or ""), ""))
         self.attached: bool = _safely(message.get_content_disposition, None) == "attachment"
         self.name = squash(header_text(_safely(lambda: str(message.get_filename("")), ""), self.charset))
         inner = message.get_payload() if message.is_multipart() else ()
         self._inner = [one for one in inner if isinstance(one, Message)]
+        if mend and not self._inner and self.type.startswith("multipart/"):
+            self._mend, self._inner = False, _unannounced_parts(message)
 
     @property
     def parts(self) -> Iterator[Part]:
         """The parts that stand in this one; of an attached mail, that mail."""
-        return (Part(message) for message in self._inner)
+        return (Part(message, self._mend) for message in self._inner)
 
     @property
     def holds_parts(self) -> bool:
@@ -148,18 +158,44 @@ class Part:
 
 def read_message(data: bytes) -> Part:
     """Return the message. Raises ParseFailed where it is none, or has too many parts or too deep ones."""
+    message = _parsed(data)
+    if not any(name in message for name in _USUAL_HEADERS):
+        raise ParseFailed("broken: it has none of the headers of an e-mail")
+    return Part(message)
+
+
+def packed_part(name: str, data: bytes) -> Part:
+    """Return an attachment that was not sent as a part of its own."""
+    message = _Message()
+    message["Content-Type"] = "application/octet-stream"
+    message["Content-Disposition"] = f"attachment; filename*=utf-8''{quote(name, safe='', errors='replace')}"
+    message["Content-Transfer-Encoding"] = "base64"
+    message.set_payload(binascii.b2a_base64(data).decode("ascii"))
+    return Part(message)
+
+
+def _parsed(data: bytes) -> Message:
     parser = BytesFeedParser(_Message, policy=_POLICY)
     try:
         for start in range(0, len(data), _FED_AT_ONCE):
             parser.feed(data[start : start + _FED_AT_ONCE])
-        message = parser.close()
+        return parser.close()
     except (MemoryError, ParseFailed):
         raise
     except Exception as error:
         raise ParseFailed(f"broken: its parts cannot be told apart ({type(error).__name__})") from None
-    if not any(name in message for name in _USUAL_HEADERS):
-        raise ParseFailed("broken: it has none of the headers of an e-mail")
-    return Part(message)
+
+
+def _unannounced_parts(message: Message) -> list[Message]:
+    """Return the parts of a multipart that are parted by another boundary than the one that it names, if any."""
+    body = str(message.get_payload()).encode("utf-8", "surrogateescape")
+    delimiter = _DELIMITER.search(body, 0, _FAR_ENOUGH)
+    if delimiter is None:
+        return []
+    with suppress(ParseFailed):
+        whole = _parsed(b'Content-Type: multipart/mixed; boundary="%s"\n\n' % delimiter[1] + body)
+        return [one for one in whole.get_payload() if isinstance(one, Message)] if whole.is_multipart() else []
+    return []
 
 
 def text_of(data: bytes, charset: str) -> tuple[str, tuple[str, ...]]:
@@ -169,8 +205,8 @@ def text_of(data: bytes, charset: str) -> tuple[str, tuple[str, ...]]:
     """
     if charset in _UNLABELLED:
         return decode(data)
-    if charset in _LATIN and (text := decode_labelled(data, "utf-8")) is not None:
-        return text, ()  # no text in those is UTF-8 by chance; programs that say the one and send the other are many
+    if not data.isascii() and (text := decode_labelled(data, "utf-8")) is not None and _is_sure(text, charset):
+        return text, ()
     replaced = decode_labelled(data, charset, "replace")
     if replaced is None:
         text, warnings = decode(data)
@@ -179,6 +215,14 @@ def text_of(data: bytes, charset: str) -> tuple[str, tuple[str, ...]]:
         if (text := decode_labelled(data, label)) is not None:
             return text, ()
     return replaced, (f"{replaced.count(chr(0xFFFD))} characters are not valid {charset} and were replaced",)
+
+
+def _is_sure(text: str, charset: str) -> bool:
+    """Whether text that can be read as UTF-8 is, though it says `charset`, as many programs do for anything.
+
+    No text is UTF-8 by chance, unless it is short, and then seldom in an encoding of one byte for each character.
+    """
+    return _SINGLE_BYTE.match(charset) is not None or sum(character > "\x7f" for character in text) >= _NO_CHANCE
 
 
 def header_text(raw: str, charset: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +23,9 @@ from ragcli.parsing.ocr.scans import PageAt, ScanReader
 from ragcli.parsing.worker import KINDS, OUT_OF_MEMORY
 from ragcli.records import Block, Document, Format
 
+_WITH_ATTACHMENTS: frozenset[Format] = frozenset({"mail", "mbox"})
+_ATTACHMENTS, _FIRST_TRY = 5 / 8, 3 / 4
+"""Shares of a mail's time: until when its attachments are read, and when it is read once more without them."""
 _FILES_PER_CHILD = 500
 _MAX_SENTENCE = 500
 _MAX_REPLY = 1 << 29
@@ -100,6 +104,10 @@ class ParserPool:
             self._seats.put(seat)
 
 
+class _ChildLost(ParseFailed):
+    """A file cost its child: time, memory or a crash."""
+
+
 class _Seat:
     """The place of one child, which is replaced when it dies or has served long enough."""
 
@@ -109,29 +117,45 @@ class _Seat:
         self._served = 0
 
     def parse(self, data: bytes, format: Format, name: str) -> Document:
-        """Have the child parse one file. Where it dies on it and had read others before, a fresh one tries again."""
-        used = self._served > 0
+        """Have the child parse one file; where it is lost on a mail, once more without the attachments."""
+        self._child = self._child or self._pool.children.start()
+        began, seconds = time.monotonic(), self._pool.seconds
+        request = {"format": format, "name": name, "max_pages": self._pool.max_pages}
+        if format not in _WITH_ATTACHMENTS:
+            return self._read(request, data, began, seconds)
         try:
-            return self._ask(data, format, name)
-        except ChildDied as death:
-            if used and not self._pool.children.closed:
-                return self.parse(data, format, name)
-            raise ParseFailed(self._reason(death)) from None
+            return self._read({**request, "seconds": seconds * _ATTACHMENTS}, data, began, seconds * _FIRST_TRY)
+        except _ChildLost as loss:
+            if self._pool.children.closed:
+                raise
+            reason = f"with all attachments, {loss.message}"
+            return self._read({**request, "unattached": reason}, data, began, seconds)
 
-    def _ask(self, data: bytes, format: Format, name: str) -> Document:
-        """Send one file and return its document. Raises ParseFailed and ChildDied."""
+    def _read(self, request: Mapping[str, Any], data: bytes, began: float, seconds: float) -> Document:
+        """Have a file parsed within `seconds` from when it `began`.
+
+        Where the child dies and had read others before, a fresh one tries again. Raises ParseFailed.
+        """
+        while True:
+            used = self._served > 0
+            try:
+                return self._ask(request, data, began + seconds)
+            except ChildTimeout:
+                raise _ChildLost(f"it took over {seconds:g} s to read") from None
+            except ChildDied as death:
+                if not used or self._pool.children.closed:
+                    raise _ChildLost(self._reason(death)) from None
+
+    def _ask(self, request: Mapping[str, Any], data: bytes, end: float) -> Document:
+        """Send one file and return its document. Raises ParseFailed, ChildDied and ChildTimeout."""
         child = self._child = self._child or self._pool.children.start()
-        deadline = time.monotonic() + self._pool.seconds
         try:
-            child.send({"format": format, "name": name, "max_pages": self._pool.max_pages}, data, self._pool.seconds)
-            reply, payload = child.receive(max(0.0, deadline - time.monotonic()), _MAX_REPLY)
+            child.send(request, data, max(0.0, end - time.monotonic()))
+            reply, payload = child.receive(max(0.0, end - time.monotonic()), _MAX_REPLY)
             result = unpack(reply, payload)
-        except ChildTimeout:
-            self.leave()
-            raise ParseFailed(f"it took over {self._pool.seconds:g} s to read") from None
         except (ChildBabbled, AttributeError, LookupError, TypeError, ValueError):
             self.leave()
-            raise ParseFailed("its parser sent back nonsense") from None
+            raise _ChildLost("its parser sent back nonsense") from None
         except BaseException:
             self.leave()
             raise

@@ -1,14 +1,17 @@
 """The child process that parses: bytes in, text and blocks out. Run as `python -m ragcli.parsing.worker MEMORY_MB`.
 
-It first says `{"ready": true}`. A request is `{format, name, max_pages}` with the file's bytes as payload; the reply
-is what `pack` makes, with the text as payload, or `{failed, hint}`, or `{failed, scan}` where a document without text
-is packed as `scan`. `spent` in a reply asks to be replaced.
+It first says `{"ready": true}`. A request is `{format, name, max_pages, seconds, unattached}` with the file's bytes as
+payload: attachments may be read for `seconds`, or are left out for the reason `unattached`, if it is not empty. The
+reply is what `pack` makes, with the text as payload, or `{failed, hint}`, or `{failed, scan}` where a document without
+text is packed as `scan`. `spent` in a reply asks to be replaced.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -60,7 +63,7 @@ def pack(document: Document) -> dict[str, Any]:
 def answer(request: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], bytes | None]:
     """Parse one file and return the reply with its payload. Only MemoryError gets out."""
     try:
-        document = read(data, request["format"], Limits(request["max_pages"]), request.get("name", ""))
+        document = read(data, request["format"], _limits(request), request.get("name", ""))
         if len(document.text) > MAX_TEXT:
             raise ParseFailed(f"its text is over {MAX_TEXT // 1_000_000} million characters long")
         return pack(document), document.text.encode("utf-8", "replace")
@@ -75,6 +78,11 @@ def answer(request: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], byt
         return {"failed": f"its parser failed ({reason})", "hint": ""}, None
 
 
+def _limits(request: Mapping[str, Any]) -> Limits:
+    deadline = time.monotonic() + request.get("seconds", math.inf)
+    return Limits(request["max_pages"], deadline=deadline, unattached=request.get("unattached", ""))
+
+
 def main() -> None:
     """Answer requests until the parent closes the channel."""
     memory_mb = int(sys.argv[1])
@@ -83,8 +91,11 @@ def main() -> None:
     while True:
         try:
             request, data = channel.receive()
+            began = time.monotonic()
             reply, text = answer(request, data)
-            channel.send({**reply, "spent": resident_mb() > memory_mb / 4}, text)
+            # No attachment is interrupted in the first half of the time; what was may have left anything behind.
+            slow = time.monotonic() - began > request.get("seconds", math.inf) / 2
+            channel.send({**reply, "spent": slow or resident_mb() > memory_mb / 4}, text)
             del request, data, reply, text
         except MemoryError:
             os._exit(OUT_OF_MEMORY)

@@ -292,12 +292,21 @@ def test_headers_and_footers_stand_once_at_the_end() -> None:
     assert "Cover" in texts(with_cover) and "Even" not in texts(with_cover)
 
 
-def field(code: str, result: str) -> str:
+def field(code: str, result: str, data: str = "") -> str:
     def mark(kind: str) -> str:
-        return f'<w:r><w:fldChar w:fldCharType="{kind}"/></w:r>'
+        return f'<w:r><w:fldChar w:fldCharType="{kind}">{data if kind == "begin" else ""}</w:fldChar></w:r>'
 
     shown = mark("separate") + result if result else ""
     return f"{mark('begin')}<w:r><w:instrText>{code}</w:instrText></w:r>{shown}{mark('end')}"
+
+
+def box(state: str) -> str:
+    return field("FORMCHECKBOX", "", f"<w:ffData><w:checkBox><w:sizeAuto/>{state}</w:checkBox></w:ffData>")
+
+
+def choice(result: str) -> str:
+    entries = '<w:listEntry w:val="by hand"/><w:listEntry w:val="by post"/>'
+    return field("FORMDROPDOWN", "", f"<w:ffData><w:ddList>{result}{entries}</w:ddList></w:ffData>")
 
 
 @pytest.mark.parametrize(
@@ -314,6 +323,14 @@ def field(code: str, result: str) -> str:
         (field("IF " + field("DATE", run("inner")), run("outer")), "outer"),
         (run("p. ") + field(" NUMPAGES ", run("12")), "p."),
         ('<w:r><w:fldChar w:fldCharType="begin"/></w:r>' + run("lost"), ""),
+        (
+            box('<w:default w:val="0"/>') + run(" Urgent ") + box('<w:default w:val="1"/>') + run(" Routine"),
+            "☐ Urgent ☒ Routine",
+        ),
+        (box('<w:default w:val="1"/><w:checked w:val="0"/>') + box("<w:checked/>"), "☐☒"),
+        (choice('<w:result w:val="1"/>'), "by post"),
+        (choice(""), "by hand"),
+        (choice('<w:result w:val="2"/>') + choice('<w:result w:val="-1"/>'), ""),
         ('<w:hyperlink r:id="x"><w:r><w:t>link</w:t></w:r></w:hyperlink>', "link"),
         ("<w:sdt><w:sdtPr/><w:sdtContent>" + run("filled") + "</w:sdtContent></w:sdt>", "filled"),
         ("<w:sdt><w:sdtPr><w:showingPlcHdr/></w:sdtPr><w:sdtContent>" + run("Click") + "</w:sdtContent></w:sdt>", ""),

@@ -214,6 +214,11 @@ def test_damaged_books_give_a_document_or_a_reason() -> None:
     assert min(outcomes.values()) > 10
 
 
+def test_numbers_of_printed_pages_do_not_part_a_sentence() -> None:
+    body = '<p>The mill <span epub:type="pagebreak" id="p12">12</span>stood still.</p><p role="doc-pagebreak">13</p>'
+    assert texts(parse_epub(epub({"c1.xhtml": page(body)})))[-1] == "The mill stood still."
+
+
 def test_what_a_damaged_book_lost_is_told() -> None:
     whole = page("<p>one</p>")
     cut = epub({"c1.xhtml": whole, "c2.xhtml": page("<p>two</p>")[:-20]})
@@ -221,4 +226,4 @@ def test_what_a_damaged_book_lost_is_told() -> None:
     listed = epub({"c1.xhtml": whole}, {"OEBPS/book.opf": OPF.format(
         metadata=METADATA, items=item("c1.xhtml"), spine='<itemref idref="c1.xhtml"/><itemref idref="c9.xhtml"/>'
     )})  # fmt: skip
-    assert parse_epub(listed).warnings == ("1 chapters that it lists are not in it",)
+    assert parse_epub(listed).warnings == ("1 chapter that it lists is not in it",)

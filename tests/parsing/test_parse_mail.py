@@ -12,16 +12,14 @@ from email.message import EmailMessage
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parsing.parsing_helpers import block_of, check_blocks, pdf_of, texts
+from parsing.mail_helpers import FROM, HEADERS, HTML, LIMITS, PLAIN, mail, mbox, multipart, part, simple
+from parsing.parsing_helpers import block_of, pdf_of, texts
 
 from ragcli.errors import ParseFailed
-from ragcli.parsing.limits import MAX_DEPTH, Limits
+from ragcli.parsing.limits import MAX_DEPTH
 from ragcli.parsing.mail import parse_mail, parse_mbox
 from ragcli.parsing.mime import header_text
-from ragcli.records import Document
 
-LIMITS = Limits(pages=100)
-HEADERS = b"From: Ann <ann@example.org>\nTo: bob@example.org\nSubject: Pumps\nDate: Mon, 1 Jan 2024 10:00:00 +0800\n"
 OUTLOOK = b"""Received: from mail.example.org by mx.example.org; Mon, 1 Jan 2024 10:00:00 +0000\r
 From: "Li, Ann" <ann@example.org>\r
 To: <bob@example.org>\r
@@ -72,35 +70,6 @@ Content-Transfer-Encoding: base64\r
 /9j/4A==\r
 --_005_ABC_--\r
 """
-
-
-def mail(data: bytes, limits: Limits = LIMITS) -> Document:
-    document = parse_mail(data, limits)
-    check_blocks(document)
-    return document
-
-
-def mbox(data: bytes) -> Document:
-    document = parse_mbox(data, LIMITS)
-    check_blocks(document)
-    return document
-
-
-def simple(body: bytes, *headers: str) -> bytes:
-    return HEADERS + "".join(f"{line}\n" for line in headers).encode("utf-8", "surrogateescape") + b"\n" + body
-
-
-def multipart(kind: str, *parts: bytes) -> bytes:
-    """Return the headers and body of a multipart; `parts` bring their own headers."""
-    boundary = b"b%d" % (sum(map(len, parts)) + len(kind))
-    body = b"".join(b"--" + boundary + b"\n" + part + b"\n" for part in parts)
-    return b"Content-Type: multipart/%s; boundary=%s\n\n" % (kind.encode(), boundary) + body + b"--" + boundary + b"--"
-
-
-def part(content_type: str, content: bytes, *headers: str) -> bytes:
-    encoded = base64.encodebytes(content)
-    lines = (f"Content-Type: {content_type}", "Content-Transfer-Encoding: base64", *headers)
-    return "".join(f"{line}\n" for line in lines).encode() + b"\n" + encoded
 
 
 def test_a_message_as_outlook_sends_it() -> None:
@@ -194,9 +163,6 @@ def test_html_alone_is_read_with_its_headings_in_the_charset_of_the_mail() -> No
     assert document.text.endswith("It is 二十.")
 
 
-PLAIN, HTML = b"Content-Type: text/plain\n\n%s", b"Content-Type: text/html\n\n<p>%s</p>"
-
-
 @pytest.mark.parametrize(
     ("plain", "kept"),
     [
@@ -252,7 +218,9 @@ def test_attachments_are_read_by_their_own_parsers_under_their_names() -> None:
         ("image/png", "logo.png", b"x", "a picture"),
         ("application/zip", "all.zip", b"PK", "an archive"),
         ("application/msword", "old.doc", b"x", "save it as .docx"),
-        ("application/ms-tnef", "winmail.dat", b"x", "Outlook packed the message's own attachments into it"),
+        ("application/octet-stream", "logo.png", b"x", "a picture"),
+        ("application/ms-tnef", "winmail.dat", b"x", "broken: not what Outlook packs attachments into"),
+        ("text/calendar", "cut.ics", b"\0" * 50, "binary, whatever its name says"),
         ("application/octet-stream", "run.exe", b"MZ", "binary"),
         ("application/pdf", "broken.pdf", b"%PDF-1.7", None),
         ("text/plain", "nul.txt", b"\0" * 50, "binary, whatever its name says"),
@@ -314,6 +282,48 @@ def test_flowed_text_is_joined() -> None:
     chinese = "水 \n泵".encode()
     joined = mail(simple(chinese, "Content-Type: text/plain; charset=utf-8; format=flowed; delsp=yes"))
     assert joined.text.endswith("水泵")
+
+
+def test_parts_that_another_boundary_parts_are_told_apart() -> None:
+    rich = part("text/html", b"<p>The <b>rich</b> words.</p>")
+    body = b"This is a message in MIME format.\n\n--=_real\n" + PLAIN % b"The words." + b"\n--=_real\n" + rich
+    for kind, kept in (("alternative", ["The words."]), ("mixed", ["The words.", "The rich words."])):
+        for boundary in ("boundary=other", ""):
+            document = mail(simple(body + b"--=_real--\n", f"Content-Type: multipart/{kind}; {boundary}"))
+            assert (texts(document)[2:], document.warnings) == (kept, ())
+    text = b"Words before.\n" * 200 + body
+    assert "Words before." in mail(simple(text, "Content-Type: multipart/mixed; boundary=other")).text
+
+
+def test_broken_multiparts_in_broken_multiparts_do_not_recurse() -> None:
+    body = b"--b\nContent-Type: multipart/mixed; boundary=other\n\n" * 500 + b"--b\nContent-Type: text/plain\n\nWords."
+    assert "Words." in mail(simple(body, "Content-Type: multipart/mixed; boundary=other")).text
+    deep = b"".join(b"--b%d\nContent-Type: multipart/mixed; boundary=other\n\n" % at for at in range(5_000))
+    assert mail(simple(deep, "Content-Type: multipart/mixed; boundary=other")).warnings
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b" \n\xc2\xa0\n", b"<html><style>p{}</style><div dir=ltr><br></div>&nbsp;</html>"]
+)
+def test_an_empty_text_is_no_fault(body: bytes) -> None:
+    kind = "html" if b"<" in body else "plain"
+    table = part("text/csv", b"a,b\n1,2\n", 'Content-Disposition: attachment; filename="t.csv"')
+    document = mail(HEADERS + multipart("mixed", b"Content-Type: text/%s\n\n%s" % (kind.encode(), body), table))
+    assert (texts(document)[2:], document.warnings) == (["Attachment: t.csv", "a,b", "1,2"], ())
+    picture = mail(HEADERS + HTML.replace(b"%s", b"<img src='cid:1'>"))
+    assert picture.warnings == ("its text was not read: no text",)
+
+
+@pytest.mark.parametrize("label", ["windows-1251", "koi8-r", "iso-8859-2", "gb2312", "shift_jis"])
+def test_a_text_that_says_another_encoding_and_is_utf8_is_read(label: str) -> None:
+    words = "Protección y más: ñandú, às três, déjà vu, où ça, façade, naïve, coöperate, élève, größer, señor, Über"
+    document = mail(simple(words.encode(), f"Content-Type: text/plain; charset={label}"))
+    assert (texts(document)[-1], document.warnings) == (words, ())
+
+
+def test_a_short_text_is_what_it_says() -> None:
+    document = mail(simple("联通".encode("gb18030"), "Content-Type: text/plain; charset=gb2312"))
+    assert texts(document)[-1] == "联通"  # its bytes are sound UTF-8, too
 
 
 def test_a_boundary_that_never_comes_or_never_ends_loses_no_words() -> None:
@@ -378,9 +388,6 @@ def test_hostile_messages_are_read_or_refused_soon(data: bytes, told: str) -> No
     except ParseFailed as error:
         assert told and told in error.message
     assert time.monotonic() - began < 10
-
-
-FROM = b"From ann@example.org Mon Jan  1 10:00:00 2024\n"
 
 
 def test_a_mailbox_gives_every_message_under_its_subject() -> None:

@@ -97,6 +97,15 @@ def test_both_readers_give_pages_outline_and_title(read: Reader) -> None:
     assert not text.problems
 
 
+def test_a_title_of_bytes_is_none() -> None:
+    def write(pdf: FPDF) -> None:
+        pdf.set_title("<4D6963726F736F667420576F7264202D205F>")
+        pdf.add_page()
+        write_lines(pdf, "Some text.")
+
+    assert parsed(make_pdf(write), 10).title == ""
+
+
 def test_headings_hold_from_their_line_on() -> None:
     document = parsed(make_pdf(manual), 10)
     check_pages(document)

@@ -9,12 +9,13 @@ from typing import Any
 import pypdf
 import pytest
 from fpdf import FPDF
-from parsing.parsing_helpers import check_blocks, make_pdf, pdf_of, write_lines
+from parsing.parsing_helpers import check_blocks, make_pdf, pdf_of, raw_page, write_lines
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.limits import Limits
 from ragcli.parsing.pdf.document import PAGE_BREAK, parse_pdf
-from ragcli.parsing.pdf.garbled import is_garbled, is_spaced, join_letters
+from ragcli.parsing.pdf.garbled import is_garbled, is_spaced, is_torn, join_characters, join_letters
+from ragcli.parsing.pdf.reading import read_with_pdfium
 from ragcli.records import Document
 
 CHINESE = Path(__file__).parents[2] / "sample_docs" / "产品手册" / "VC-4阀门控制器使用说明.pdf"
@@ -148,3 +149,42 @@ def test_single_letters_need_company() -> None:
     assert not is_spaced(["x = a + b", "y is the sum of all that we know of it"] * 9)
     assert is_spaced([spaced(WORDS, "  ")])
     assert join_letters(["公 司 制 度 " * 9]) == ["公司制度" * 9]
+
+
+def test_characters_that_stand_apart_come_together() -> None:
+    line = "流 体 力 学 を教 育す る 際 の 苦 労 は 昔 か らあ っ た が ，年 々 変 化 し た ．"
+    assert join_characters([line] * 5) == ["流体力学を教育する際の苦労は昔からあったが，年々変化した．"] * 5
+    mixed = join_characters([line] * 5 + ["表 2 （2007 年） Fluid Mechanics の 例"])
+    assert mixed[-1] == "表 2 （2007 年） Fluid Mechanics の例"
+
+
+def test_cells_and_korean_words_stay_apart() -> None:
+    table = ["行业名称 指标 单位 大型 中型 小型", "工业 从业人员 人 是 否 不限"] * 40
+    korean = ["그 는 이 책 을 다 읽 고 나 서 집 에 갔 다"] * 40
+    assert join_characters(table) == table
+    assert join_characters(korean) == korean
+
+
+def test_letters_with_their_bytes_swapped_are_garbled() -> None:
+    swapped = "Multicolor Black".encode("utf-16-le").decode("utf-16-be")
+    assert is_garbled(swapped)
+    assert not is_garbled("一个公司一年一次，一人一票。" * 5)
+
+
+def test_the_torn_off_ends_of_words_come_back() -> None:
+    words = ["Evergreen", "Marine", "Corporation", "keeps", "its", "ships", "at", "sea", "for", "a", "year"]
+
+    def line(y: int) -> bytes:
+        torn = b"".join(f"({word[:-1]}) -180 ({word[-1]} )".encode() for word in words)
+        return b"1 0 0 1 50 %d Tm [%s] TJ " % (y, torn)
+
+    drawn = b"BT /F1 10 Tf %s ET" % b"".join(line(700 - 20 * at) for at in range(5))
+    torn = read_with_pdfium(raw_page(drawn), 10)
+    assert is_torn(["Evergree n Marin e Corporatio n"] * 12)
+    assert [line.text for line in torn.lines[0]] == [" ".join(words)] * 5
+
+
+def test_formulas_keep_their_letters_apart() -> None:
+    formula = b"(x) -400 (=) -400 (a) -400 (+) -400 (b) -400 (y) -400 (z)"
+    drawn = b"BT /F1 10 Tf %s ET" % b"".join(b"1 0 0 1 50 %d Tm [%s] TJ " % (700 - 20 * at, formula) for at in range(9))
+    assert [line.text for line in read_with_pdfium(raw_page(drawn), 10).lines[0]] == ["x = a + b y z"] * 9

@@ -10,7 +10,6 @@ from parsing.parsing_helpers import check_blocks, make_pdf
 
 from ragcli.parsing.limits import Limits
 from ragcli.parsing.pdf.document import parse_pdf
-from ragcli.parsing.pdf.layout import Line, join_rows
 
 LEFT = [f"left line {n} tells of the mill and its wheel" for n in range(24)]
 RIGHT = [f"right line {n} goes on with the pond and fish" for n in range(20)]
@@ -136,20 +135,3 @@ def test_numbers_of_two_columns_join_their_labels() -> None:
         column(pdf, 110, 45, ["85", "16", "$ 226"])
 
     assert text_of(draw).split("\n") == ["Rent 120", "Heat 80 85", "Water 15 16", "Sum 215 $ 226"]
-
-
-def test_cells_on_one_base_line_are_one_row() -> None:
-    cells = [Line("Rent", 10, 30, 100, 10), Line("120", 50, 65, 100.4, 10), Line("Heat", 10, 30, 88, 10)]
-    assert [line.text for line in join_rows(cells)] == ["Rent 120", "Heat"]
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        Line("120", 50, 65, 95, 10),  # lower
-        Line("120", 12, 25, 100, 10),  # printed over it
-        Line("120"),  # no place
-    ],
-)
-def test_other_lines_are_rows_of_their_own(other: Line) -> None:
-    assert len(join_rows([Line("Rent", 10, 30, 100, 10), other])) == 2

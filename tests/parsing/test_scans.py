@@ -380,11 +380,8 @@ def test_what_is_said_of_pages_with_a_label() -> None:
     outcome.note(5, "doubtful", 0.5, False)
     outcome.note(6, "doubtful", 0.25, False)
     outcome.fail("it crashed", [7, 8, 9])
-    outcome.add_labels(dict.fromkeys((1, 2, 3, 4, 6, 8, 9), "Exhibit 7"))
-    assert {number: text for number, (text, _) in outcome.read.items()} == {
-        1: "Exhibit 7\nThe text.",
-        2: "Exhibit 7\nThe text.",
-    }
+    outcome.set_labels(dict.fromkeys((1, 2, 3, 4, 6, 8, 9), "Exhibit 7"))
+    assert sorted(outcome.read) == [1, 2]
     assert list(outcome.warnings()) == [
         "pages 1-2 were read by OCR (confidence .90; lowest page 1: .90)",
         "page 5 has no text, and OCR cannot make it out (confidence .50)",
@@ -417,13 +414,28 @@ def test_putting_in_keeps_every_other_page(pages: list[str], found: dict[int, st
     )
     whole = put_in(Document(PAGE_BREAK.join(pages), blocks, "", len(pages)), found)
     check_blocks(whole)
-    assert whole.text.split(PAGE_BREAK) == [found.get(number, page) for number, page in enumerate(pages, 1)]
+    expected = ["\n\n".join(filter(None, (page, found.get(number)))) for number, page in enumerate(pages, 1)]
+    assert whole.text.split(PAGE_BREAK) == expected
     for block in whole.blocks:
         assert block.page is not None
-        expected = found.get(block.page, pages[block.page - 1])
-        assert whole.text[block.start : block.end] in expected
+        assert whole.text[block.start : block.end] in expected[block.page - 1]
         above = [number for number, page in enumerate(pages[: block.page], 1) if page]
         assert block.heading == ((f"h{above[-1]}",) if above else ())
+
+
+def test_a_label_stands_above_what_is_read_and_comments_below() -> None:
+    text = f"Exhibit 7\n\nCopy\n\nwho says so?{PAGE_BREAK}"
+    places = (("Exhibit 7", ("Annex",)), ("Copy", ("Annex",)), ("who says so?", ("Annex", "Comment by Ann")))
+    blocks = tuple(Block(text.index(part), text.index(part) + len(part), "paragraph", path, 1) for part, path in places)
+    whole = put_in(Document(text, blocks, "", 2), {1: "exhibit  7 The deed.", 2: "Signed."})
+    check_blocks(whole)
+    assert whole.text == f"Copy\n\nexhibit  7 The deed.\n\nwho says so?{PAGE_BREAK}Signed."
+    assert {whole.text[block.start : block.end]: block.heading for block in whole.blocks} == {
+        "Copy": ("Annex",),
+        "exhibit  7 The deed.": ("Annex",),
+        "who says so?": ("Annex", "Comment by Ann"),
+        "Signed.": ("Annex",),
+    }
 
 
 def test_a_text_that_lacks_its_page_breaks_is_refused() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ragcli.parsing.blocks import page_ranges
-from ragcli.parsing.ocr.scanned import pictures
+from ragcli.parsing.ocr.scanned import letters, pictures
 
 FLOOR = 0.75
 """A page that was read with less confidence is left out: half of its letters are wrong (docs/benchmarks.md, ocr.py)."""
@@ -44,15 +44,13 @@ class Outcome:
         """Note pages that OCR could not read, all for one reason."""
         self.failed.setdefault(reason, []).extend(numbers)
 
-    def add_labels(self, labels: Mapping[int, str]) -> None:
-        """Put the texts that pages have before what was read on them. A page on which no more was read is no news."""
+    def set_labels(self, labels: Mapping[int, str]) -> None:
+        """Take the texts that some pages have. A page on which no more than that was read is no news."""
         self.labelled = labels.keys()
         for number in labels.keys() & self.read.keys():
-            text, confidence = self.read[number]
-            if all(_letters(line) in _letters(labels[number]) for line in text.split("\n")):
+            label = letters(labels[number])
+            if all(letters(line) in label for line in self.read[number][0].split("\n")):
                 del self.read[number]
-            else:
-                self.read[number] = _with_label(labels[number], text), confidence
         self.nothing = [number for number in self.nothing if number not in labels]
 
     def warnings(self) -> Iterator[str]:
@@ -92,16 +90,6 @@ class Outcome:
     def _best(self, numbers: Collection[int]) -> str:
         most = "at most " if len(numbers) > 1 else ""
         return most + _share(max(self.unsure[number] for number in numbers))
-
-
-def _with_label(label: str, text: str) -> str:
-    """Return what was read off a page, after the lines of its label that are not found in that."""
-    read = _letters(text)
-    return "\n".join([*(line for line in label.split("\n") if _letters(line) not in read), text])
-
-
-def _letters(text: str) -> str:
-    return "".join(text.split()).casefold()
 
 
 def _them(numbers: Collection[int]) -> str:

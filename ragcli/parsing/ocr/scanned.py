@@ -17,6 +17,11 @@ def pictures(numbers: Sequence[int]) -> str:
     return f"{page_ranges(numbers)} {'is a picture' if len(numbers) == 1 else 'are pictures'} with hardly any text"
 
 
+def letters(text: str) -> str:
+    """Return text without white space and case: a label is known again by that."""
+    return "".join(text.split()).casefold()
+
+
 class Scanned(ParseFailed):
     """A PDF of which no page has text that is of use, and that has no fault otherwise.
 

@@ -17,8 +17,8 @@ from ragcli.parsing.blocks import MAX_TEXT
 from ragcli.parsing.children import Children, stopped
 from ragcli.parsing.ocr.extra import REPAIR
 from ragcli.parsing.ocr.outcome import Outcome
-from ragcli.parsing.ocr.scanned import SCANNED
-from ragcli.parsing.pdf.document import PAGE_BREAK
+from ragcli.parsing.ocr.scanned import SCANNED, letters
+from ragcli.parsing.pdf.document import PAGE_BREAK, is_comment
 from ragcli.parsing.pdf.lines import line_blocks, line_spans
 from ragcli.parsing.worker import OUT_OF_MEMORY
 from ragcli.records import Block, Document
@@ -89,8 +89,7 @@ class ScanReader:
             self._at.pop(name, None)
             self._seats.put(seat)
         try:
-            pages = _texts(document)
-            outcome.add_labels({number: pages[number - 1] for number in document.textless if pages[number - 1]})
+            outcome.set_labels(_labels(document))
             whole = put_in(document, {number: text for number, (text, _) in outcome.read.items()})
         except ValueError:
             raise ParseFailed("its parser sent back nonsense") from None
@@ -217,6 +216,15 @@ class _NotStarted(RagcliError):
     """The OCR library is there and does not work."""
 
 
+def _labels(document: Document) -> dict[int, str]:
+    """Return the texts of the scans that bear a label, by page. Comments are none."""
+    found: dict[int, str] = {}
+    for block in document.blocks:
+        if block.page in document.textless and not is_comment(block):
+            found[block.page] = found.get(block.page, "") + document.text[block.start : block.end]
+    return found
+
+
 def _texts(document: Document) -> list[str]:
     """Return the text of each page. Raises ValueError where the document does not have its pages."""
     pages = document.text.split(PAGE_BREAK)
@@ -226,32 +234,48 @@ def _texts(document: Document) -> list[str]:
 
 
 def put_in(document: Document, found: Mapping[int, str]) -> Document:
-    """Return a PDF's document with the texts of `found`, by page from 1, in the place of what these pages held.
+    """Return a PDF's document with the texts of `found`, by page from 1, beside what these pages have.
 
-    They stand under the last heading on their page, or before it. Raises ValueError where the document's text does
-    not have its pages.
+    They stand below a label, which is left out where they repeat it, and above comments, under the last heading on
+    their page or before it. Raises ValueError where the document's text does not have its pages.
     """
-    pages = _texts(document)
     by_page: dict[int, list[Block]] = {}
     for block in document.blocks:
         by_page.setdefault(block.page or 0, []).append(block)
-    text = PAGE_BREAK.join(found.get(number, page) for number, page in enumerate(pages, 1))
+    parts: list[str] = []
     blocks: list[Block] = []
     heading: tuple[str, ...] = ()
     before = start = 0  # where the page begins in the old text, and in the new one
-    for number, page in enumerate(pages, 1):
-        if number in by_page:
-            heading = by_page[number][-1].heading
-        if number in found:
-            end = start + len(found[number])
-            blocks += line_blocks(text, line_spans(text, start, end), number, heading, ())
-        else:
-            end = start + len(page)
-            move = start - before
-            for block in by_page.get(number, ()):
-                if not before <= block.start < block.end <= before + len(page):
-                    raise ValueError("a block that lies on another page")
-                blocks.append(replace(block, start=block.start + move, end=block.end + move))
+    for number, page in enumerate(_texts(document), 1):
+        own = [_moved(block, -before) for block in by_page.get(number, ())]
+        if any(not 0 <= block.start < block.end <= len(page) for block in own):
+            raise ValueError("a block that lies on another page")
+        heading = next((block.heading for block in reversed(own) if not is_comment(block)), heading)
         before += len(page) + len(PAGE_BREAK)
-        start = end + len(PAGE_BREAK)
-    return replace(document, text=text, blocks=tuple(blocks))
+        if number in found:
+            text = found[number]
+            read = line_blocks(text, line_spans(text, 0, len(text)), number, heading, ())
+            page, own = _together(page, own, text, list(read))
+        parts.append(page)
+        blocks += (_moved(block, start) for block in own)
+        start += len(page) + len(PAGE_BREAK)
+    return replace(document, text=PAGE_BREAK.join(parts), blocks=tuple(blocks))
+
+
+def _together(page: str, own: Sequence[Block], text: str, read: list[Block]) -> tuple[str, list[Block]]:
+    """Return a page and its blocks with the text that was read on it, and the blocks of that."""
+    known = letters(text)
+    kept = [block for block in own if letters(page[block.start : block.end]) not in known]
+    alone = [(page[block.start : block.end], [_moved(block, -block.start)]) for block in kept]
+    labels = [one for one, block in zip(alone, kept, strict=True) if not is_comment(block)]
+    comments = [one for one, block in zip(alone, kept, strict=True) if is_comment(block)]
+    whole, blocks = "", []
+    for piece, its in (*labels, (text, read), *comments):
+        whole += "\n\n" * bool(whole and piece)
+        blocks += [_moved(block, len(whole)) for block in its]
+        whole += piece
+    return whole, blocks
+
+
+def _moved(block: Block, by: int) -> Block:
+    return replace(block, start=block.start + by, end=block.end + by)

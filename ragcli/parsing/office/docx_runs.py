@@ -100,6 +100,7 @@ class _Reader:
         elif tag in _CHARACTERS and (len(element) or tag.startswith(W)):  # an empty exponent shows nothing
             self._add(_CHARACTERS[tag])
         elif tag == f"{W}fldChar":
+            self._add(_form_field(element.find(f"{W}ffData")))
             self._field(element.get(f"{W}fldCharType", ""))
         elif tag == f"{W}instrText" and self.fields:
             self.fields[-1].code += (element.text or "")[:100] if len(self.fields[-1].code) < 100 else ""
@@ -155,6 +156,22 @@ class _Reader:
 class _Field:
     code: str = ""
     muted: bool = True
+
+
+def _form_field(data: Any) -> str:
+    """Return what a field of an old form shows where its result is no text: a box, or what was chosen of a list."""
+    if data is None:
+        return ""
+    box, choices = data.find(f"{W}checkBox"), data.find(f"{W}ddList")
+    if box is not None:
+        ticked = switch(box, "checked")
+        return "☒" if (switch(box, "default") if ticked is None else ticked) else "☐"
+    if choices is None:
+        return ""
+    entries = [entry.get(f"{W}val", "") for entry in choices.iterfind(f"{W}listEntry")]
+    number = choices.find(f"{W}result")
+    at = "0" if number is None else number.get(f"{W}val", "0")
+    return entries[int(at)] if at.isdecimal() and len(at) < 5 and int(at) < len(entries) else ""
 
 
 def _sign(element: Any, properties: str, name: str, usual: str) -> str:

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ragcli.errors import ParseFailed
-from ragcli.parsing.building import clean
+from ragcli.parsing.building import clean, squash
 from ragcli.parsing.limits import Limits
 from ragcli.parsing.ocr.scanned import SCANNED, Scanned, pictures
+from ragcli.parsing.pdf.annotations import Comment
 from ragcli.parsing.pdf.furniture import drop_furniture
-from ragcli.parsing.pdf.garbled import is_garbled, is_spaced, join_letters
+from ragcli.parsing.pdf.garbled import is_garbled, is_spaced, join_characters, join_letters
 from ragcli.parsing.pdf.headings import body_size, outline_marks, type_marks
 from ragcli.parsing.pdf.hyphens import join_hyphens, join_wide
 from ragcli.parsing.pdf.layout import Line
@@ -32,6 +33,7 @@ from ragcli.records import Block, Document
 PAGE_BREAK = "\n\f\n"
 """What stands between two pages in a document's text. A form feed stands nowhere else in it."""
 
+_COMMENT = "Comment"
 _SCAN = "no text: it seems to be a scan"
 _NO_SENSE = "garbled text (its font tells no letters)"
 _NO_WORDS = "text whose letters stand apart, with no telling where words end,"
@@ -60,7 +62,8 @@ def parse_pdf(data: bytes, limits: Limits) -> Document:
         ]
         for page, its in zip(kept, texts, strict=True)
     ]
-    text, blocks = _written(pages, read.outline, body)
+    comments = read.comments or ((),) * len(pages)
+    text, blocks = _written(pages, comments, read.outline, body)
     textless = tuple(
         number for number, page in enumerate(sound, 1) if number in read.pictures or not any(line.text for line in page)
     )
@@ -123,6 +126,8 @@ def _sound_pages(read: PdfText) -> tuple[list[Sequence[Line]], list[str]]:
             if whole is None:
                 lines = ()
                 without[_NO_WORDS].append(number)
+        elif (whole := join_characters(texts)) != texts:
+            lines = [replace(line, text=text) for line, text in zip(page, whole, strict=True)]
         pages.append(lines)
     left_out = {what: numbers for what, numbers in without.items() if numbers}
     if not any(line.text for page in pages for line in page):
@@ -150,20 +155,44 @@ def _labels(read: PdfText, pages: int) -> tuple[str, ...]:
 
 
 def _written(
-    pages: Sequence[Sequence[Line]], outline: Sequence[OutlineEntry], body: float
+    pages: Sequence[Sequence[Line]],
+    comments: Sequence[Sequence[Comment]],
+    outline: Sequence[OutlineEntry],
+    body: float,
 ) -> tuple[str, tuple[Block, ...]]:
-    """Return the text of all pages and its blocks."""
+    """Return the text of all pages and its blocks. What was noted on a page stands below its text."""
     parts: list[str] = []
     blocks: list[Block] = []
     end = 0
     for number, (lines, heading, marks) in enumerate(_marked(pages, outline, body), 1):
         page, spans = _page_text(lines)
         page, its_blocks = join_wide(page, list(line_blocks(page, spans, number, heading, marks)))
+        page, its_blocks = _with_comments(page, its_blocks, number, comments[number - 1])
         start = end + len(PAGE_BREAK) * (number > 1)
         parts.append(page)
         blocks += (replace(block, start=block.start + start, end=block.end + start) for block in its_blocks)
         end = start + len(page)
     return PAGE_BREAK.join(parts), tuple(blocks)
+
+
+def _with_comments(page: str, blocks: list[Block], number: int, comments: Sequence[Comment]) -> tuple[str, list[Block]]:
+    """Return a page and its blocks with its comments; those that only repeat what they mark are left out."""
+    printed = squash(page)
+    path = blocks[-1].heading if blocks else ()
+    for comment in comments:
+        text = comment.text if squash(comment.text) not in printed else ""
+        if text:
+            start = len(page) + 2 * bool(page)
+            page = f"{page}\n\n{text}" if page else text
+            name = f"{_COMMENT} by {comment.author}" if comment.author else _COMMENT
+            blocks = [*blocks, Block(start, len(page), "paragraph", (*path, name), number)]
+    return page, blocks
+
+
+def is_comment(block: Block) -> bool:
+    """Return whether a block of a PDF was noted on its page."""
+    name = block.heading[-1] if block.heading else ""
+    return name == _COMMENT or name.startswith(f"{_COMMENT} by ")
 
 
 def _marked(

@@ -25,6 +25,11 @@ _SWAPPED = re.compile(f"[{''.join(chr(code << 8) for code in range(0x30, 0x7F))}
 _SPACE = re.compile(r"\s+")
 _WIDE_GAP = re.compile(r"\s{2,}")
 _TOKEN = re.compile(r"[A-Za-z]+")
+_WIDE = "\u3005-\u3007\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # Korean parts its words by spaces
+_WIDE_RUN = re.compile(f"(?<![^\\s])[{_WIDE}]+(?![^\\s])")
+_BETWEEN_WIDE = re.compile(f"(?<=[{_WIDE}\u3001-\u301f\uff00-\uffef]) +(?=[{_WIDE}\u3001-\u301f\uff00-\uffef])")
+_TORN = 0.15  # of a page's words that are one letter
+_ALONE = 0.5  # of the characters and words of a page that stand alone between spaces; and twice _FEW of them
 _SAMPLE = 20_000
 
 
@@ -45,6 +50,8 @@ def is_garbled(text: str, unmapped: float = 0.0) -> bool:
 def _means_nothing(letter: str) -> bool:
     if letter in "\ufffe\x02":  # a hyphen at a line's end
         return False
+    if letter >= "\u2000" and not ord(letter) & 0xFF and letter != "一":  # a Latin letter with its bytes swapped
+        return True
     return letter == "\ufffd" or unicodedata.category(letter) in ("Cc", "Co", "Cn", "Cs")
 
 
@@ -63,6 +70,13 @@ def is_spaced(lines: Sequence[str]) -> bool:
     return len(tokens) >= _FEW and sum(len(token) == 1 and token.isalpha() for token in tokens) > 0.7 * len(tokens)
 
 
+def is_torn(lines: Sequence[str]) -> bool:
+    """Return whether many letters of a page stand alone, as where the ends of words are torn off: `Towe r`."""
+    tokens = " ".join(lines).split()
+    alone = sum(len(token) == 1 and token.isascii() and token.isalpha() for token in tokens)
+    return len(tokens) >= _FEW and alone > _TORN * len(tokens)
+
+
 def join_letters(lines: Sequence[str]) -> list[str] | None:
     """Return the lines of a page that `is_spaced` with their words whole; None where it is not clear what a word is.
 
@@ -75,6 +89,18 @@ def join_letters(lines: Sequence[str]) -> list[str] | None:
         unclear += len(line) * (len(parts) == 1 and len(line) > 2 * _LONG and line.isascii() and _is_one_word(line))
         joined.append(" ".join(_SPACE.sub("", part) if _is_one_word(part) else part for part in parts))
     return joined if unclear <= 0.3 * sum(map(len, lines)) else None
+
+
+def join_characters(lines: Sequence[str]) -> list[str]:
+    """Return a page's lines without the spaces that OCR programs put between Chinese and Japanese characters.
+
+    They are told from the spaces between a table's cells by how many characters stand alone.
+    """
+    runs = _WIDE_RUN.findall("\n".join(lines))
+    alone = sum(len(run) == 1 for run in runs)
+    if alone < max(2 * _FEW, _ALONE * len(runs)):
+        return list(lines)
+    return [_BETWEEN_WIDE.sub("", line) for line in lines]
 
 
 def _is_one_word(part: str) -> bool:

@@ -1,4 +1,4 @@
-"""Lines of a printed page with their places: rows put together again, columns into reading order.
+"""Lines of a printed page with their places, and columns put into reading order.
 
 Places are in points, y going up, as PDF has it. A line without a place (size 0: its writing is turned, or its reader
 knows none) stays where the reader gave it.
@@ -22,9 +22,8 @@ _GUTTER = 0.9  # least width of a gutter, in ems
 _BODY = 0.7  # share of the lines beside a gutter that it must part
 _FILLED = 0.55  # of a column's width that its usual line fills; the cells of a table are shorter
 _WORDS = 3.0  # that a line of a column holds on average
-_MIN_ROWS = 3  # of a table that is drawn column by column
-_NUMBERS = 0.7  # of such a column's cells
 _SAMPLE = 6  # lines of a page that are looked at before all are
+_LETTER_GAP = 0.2  # ems between the letters of one word, at most
 _MAX_WORDS = 5_000  # measured on one page
 
 _SPACE = re.compile(r"(?<=\S)\s+(?=\S)")
@@ -69,82 +68,6 @@ class Line:
         return self.text.endswith(("\ufffe", "\x02"))
 
 
-def join_rows(lines: Sequence[Line]) -> list[Line]:
-    """Join what stands side by side on one base line and follows each other from left to right: cells of one row."""
-    joined: list[Line] = []
-    for line in lines:
-        last = joined[-1] if joined else None
-        if last is not None and _beside(last, line):
-            larger = max(last, line, key=lambda one: one.size)
-            bold = last.bold and line.bold
-            joined[-1] = replace(
-                last,
-                text=f"{last.text} {line.text}",
-                right=line.right,
-                bottom=larger.bottom,
-                size=larger.size,
-                bold=bold,
-            )
-        else:
-            joined.append(line)
-    return joined
-
-
-def _beside(left: Line, right: Line) -> bool:
-    if not (left.size and right.size and left.text and right.text) or left.is_cut:
-        return False
-    smaller = min(left.size, right.size)
-    shared = min(left.top, right.top) - max(left.bottom, right.bottom)  # a raised footnote mark is of the row, too
-    return shared > 0.5 * smaller and right.left - left.right > -0.1 * smaller
-
-
-def join_cells(lines: Sequence[Line]) -> list[Line]:
-    """Put the rows together of a table that is drawn column by column: labels first, then numbers beside them.
-
-    A column is taken for one only where nearly all of its cells are numbers, and each stands beside one line of the
-    column before it.
-    """
-    runs = list(_downward(lines))
-    joined: list[list[Line]] = []
-    for run in runs:
-        rows = _rows_beside(joined[-1], run) if joined else None
-        if rows is None:
-            joined.append(run)
-            continue
-        for at, cell in zip(rows, run, strict=True):
-            last = joined[-1][at]
-            joined[-1][at] = replace(last, text=f"{last.text} {cell.text}", right=cell.right, bold=False)
-    return [line for run in joined for line in run]
-
-
-def _downward(lines: Sequence[Line]) -> Iterator[list[Line]]:
-    """Part lines wherever one stands higher than the line before it."""
-    run: list[Line] = []
-    for line in lines:
-        if run and line.size and run[-1].size and line.bottom > run[-1].bottom + line.size:
-            yield run
-            run = []
-        run.append(line)
-    if run:
-        yield run
-
-
-def _rows_beside(labels: Sequence[Line], cells: Sequence[Line]) -> list[int] | None:
-    """Return the places of the lines that a column's cells stand beside; None where it is no column of these lines."""
-    if len(cells) < _MIN_ROWS or sum(not any(map(str.isalpha, cell.text)) for cell in cells) < _NUMBERS * len(cells):
-        return None
-    places: list[int] = []
-    at = 0
-    for cell in cells:
-        while at < len(labels) and labels[at].bottom > cell.bottom + 0.3 * cell.size:
-            at += 1
-        if at == len(labels) or not cell.size or not _beside(labels[at], cell):
-            return None
-        places.append(at)
-        at += 1
-    return places
-
-
 def in_columns(lines: Sequence[Line], measure: Measure) -> list[Line]:
     """Put the lines of a page in two columns into reading order where they are not: the left column first.
 
@@ -154,11 +77,11 @@ def in_columns(lines: Sequence[Line], measure: Measure) -> list[Line]:
     body = [line for line in lines if line.size and line.text]
     if not _may_have_columns(body, measure):
         return list(lines)
-    pieces = [list(_pieces(line, measure)) for line in _bounded(lines)]
-    if len(pieces) < len(lines):
+    cut = [list(pieces(line, measure)) for line in _bounded(lines)]
+    if len(cut) < len(lines):
         return list(lines)
-    gutter = _gutter([piece for line in pieces for piece in line])
-    return list(lines) if gutter is None else list(_ordered(pieces, gutter))
+    gutter = _gutter([piece for line in cut for piece in line])
+    return list(lines) if gutter is None else list(_ordered(cut, gutter))
 
 
 def _may_have_columns(body: Sequence[Line], measure: Measure) -> bool:
@@ -200,7 +123,7 @@ def _bounded(lines: Sequence[Line]) -> Iterator[Line]:
         yield line
 
 
-def _pieces(line: Line, measure: Measure) -> Iterator[Line]:
+def pieces(line: Line, measure: Measure) -> Iterator[Line]:
     """Cut a line where the gap between two words is as wide as a gutter."""
     begin, first = 0, Box(line.left, line.left, line.bottom, line.size)
     for space in _SPACE.finditer(line.text) if line.size else ():
@@ -251,6 +174,17 @@ def mark_word_gaps(line: Line, measure: Measure) -> Line:
     usual = median(gap for gap, _ in gaps)
     wide = {at for gap, at in gaps if gap > 1.6 * usual}
     return replace(line, text="".join(" " + x if at in wide else x for at, x in enumerate(line.text)))
+
+
+def close_gaps(line: Line, measure: Measure) -> Line:
+    """Return a line without the spaces that its reader made up where letters stand a little apart (`Towe r`)."""
+    made_up: set[int] = set()
+    for space in _SPACE.finditer(line.text):
+        at = line.start + space.start()
+        before, here, behind = measure(at - 1), measure(at), measure(line.start + space.end())
+        if here and not here.size and before and behind and behind.left - before.right < _LETTER_GAP * behind.size:
+            made_up.add(space.start())
+    return replace(line, text="".join(x for at, x in enumerate(line.text) if at not in made_up)) if made_up else line
 
 
 def _gutter(pieces: Sequence[Line]) -> Span | None:

@@ -18,9 +18,11 @@ from typing import Any
 from ragcli.errors import ParseFailed
 from ragcli.parsing.blocks import MAX_TEXT, page_ranges
 from ragcli.parsing.building import clean
-from ragcli.parsing.pdf.garbled import is_spaced
-from ragcli.parsing.pdf.layout import Box, Line, in_columns, join_cells, join_rows, mark_word_gaps, unfold
+from ragcli.parsing.pdf.annotations import UNTICKED, Annotations, Comment, read_annotations
+from ragcli.parsing.pdf.garbled import is_spaced, is_torn
+from ragcli.parsing.pdf.layout import Box, Line, close_gaps, in_columns, mark_word_gaps, unfold
 from ragcli.parsing.pdf.pictures import is_picture
+from ragcli.parsing.pdf.rows import in_rows, join_cells, join_rows, put_beside
 
 MAX_TITLE = 200
 
@@ -30,10 +32,12 @@ _MAX_LABEL = 50
 _MAX_PLACED = 2_000  # lines of one page; one with more is read as plain text
 _MAX_PAGE = 100_000  # characters, likewise
 _LABEL = 100  # characters; a page with more has a text of its own
+_MIN_FIELDS = 5  # of a page that is a form
 _SAMPLE = 50  # characters of a page whose fonts are asked whether they know their letters
 _PASSWORD_NEEDED, _UNKNOWN_ENCRYPTION = 4, 5  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
 
 _PRINTED_LINE = re.compile("[^\r\n\ufffe\x02]*(?:[\ufffe\x02]|\r\n?|\n|$)")
+_HEX = re.compile(r"<[0-9A-Fa-f]{8,}>?$")  # a printer driver's name of the file, in bytes
 _BOLD = re.compile(rb"bold|black|heavy|demi", re.IGNORECASE)
 
 
@@ -50,8 +54,9 @@ class OutlineEntry:
 class PdfText:
     """What a reader got out of a PDF, page by page. A page that it could not read is empty, and a problem.
 
-    `unmapped` is the share of each page's characters whose font does not say which letters they are; `pictures` are
-    the pages, from 1, that are pictures with hardly any text.
+    `unmapped` is the share of each page's characters whose font does not say which letters they are, `comments` are
+    what readers noted on each page; both are empty where the reader does not tell. `pictures` are the pages, from 1,
+    that are pictures with hardly any text.
     """
 
     lines: tuple[tuple[Line, ...], ...]
@@ -60,6 +65,7 @@ class PdfText:
     problems: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     unmapped: tuple[float, ...] = ()
+    comments: tuple[tuple[Comment, ...], ...] = ()
     pictures: frozenset[int] = frozenset()
 
     @property
@@ -90,8 +96,10 @@ def read_with_pdfium(data: bytes, max_pages: int) -> PdfText:
         raise ParseFailed("broken PDF" if known else "its encryption is not supported") from None
     with document:
         _check_length(len(document), max_pages)
+        form = _form(document)
         pages: list[tuple[Line, ...]] = []
         unmapped: list[float] = []
+        comments: list[tuple[Comment, ...]] = []
         unreadable: list[int] = []
         pictures: set[int] = set()
         size = 0
@@ -100,17 +108,20 @@ def read_with_pdfium(data: bytes, max_pages: int) -> PdfText:
                 page = document[index]
                 words = page.get_textpage()
                 text = words.get_text_range()
-                size = _check_size(size + len(text))
+                written = read_annotations(page.raw, form)
+                size = _check_size(size + len(text) + written.size)
                 place = _Place(words.raw)
-                pages.append(tuple(_placed_lines(text, place)))
+                pages.append(tuple(_placed_lines(text, place, written)))
+                comments.append(written.comments)
                 unmapped.append(place.unmapped(words.count_chars()))
-                if 0 < len("".join(text.split())) < _LABEL and is_picture(page):
+                if 0 < sum(len(line.text) for line in pages[-1]) < _LABEL and is_picture(page):
                     pictures.add(index + 1)
                 words.close()
                 page.close()
             except pypdfium2.PdfiumError:
                 pages.append(())
                 unmapped.append(0.0)
+                comments.append(())
                 unreadable.append(index + 1)
         outline = tuple(_pdfium_outline(document, len(pages)))
         labels = tuple(_label(document, index) for index in range(len(pages)))
@@ -118,7 +129,17 @@ def read_with_pdfium(data: bytes, max_pages: int) -> PdfText:
         with suppress(pypdfium2.PdfiumError, UnicodeError):
             title = document.get_metadata_value("Title")
     problems = _unreadable_pages(unreadable)
-    return PdfText(tuple(pages), outline, _title(title), problems, labels, tuple(unmapped), frozenset(pictures))
+    told = tuple(unmapped), tuple(comments), frozenset(pictures)
+    return PdfText(tuple(pages), outline, _title(title), problems, labels, *told)
+
+
+def _form(document: Any) -> Any:
+    """Return the form that a pdfium document has; None where it has none. Nothing in it is run."""
+    from pypdfium2 import PdfiumError
+
+    with suppress(PdfiumError):
+        document.init_forms()
+    return document.formenv and document.formenv.raw
 
 
 class _Place:
@@ -171,11 +192,13 @@ class _Place:
         return _BOLD.search(self._name.value) is not None
 
 
-def _placed_lines(text: str, place: _Place) -> list[Line]:
-    """Return the lines of a page in reading order, the cells of a row on one line."""
+def _placed_lines(text: str, place: _Place, written: Annotations) -> list[Line]:
+    """Return the lines of a page in reading order, the cells of a row on one line, with what was `written` on it."""
+    if not text.strip() and all(line.text == UNTICKED for line in written.lines):
+        return []
     spans = [match.span() for match in islice(_PRINTED_LINE.finditer(text), _MAX_PLACED + 1)]
     if len(spans) > _MAX_PLACED or len(text) > _MAX_PAGE:
-        return _plain_lines(text)
+        return [*_plain_lines(text), *written.lines]
     lines: list[Line] = []
     for start, end in spans:
         piece = text[start:end]
@@ -187,7 +210,12 @@ def _placed_lines(text: str, place: _Place) -> list[Line]:
             lines.append(Line("", start=start))
     if is_spaced([line.text for line in lines]):
         lines = [mark_word_gaps(line, place.box) if line.size else line for line in lines]
-    return join_cells(join_rows(in_columns(lines, place.box)))
+    lines = in_rows(in_columns(lines, place.box), place.box, is_form=written.fields >= _MIN_FIELDS)
+    if is_torn([line.text for line in lines]):
+        lines = [close_gaps(line, place.box) if line.size else line for line in lines]
+    if written.lines:
+        lines = put_beside(lines, written.lines, place.box)
+    return join_cells(join_rows(lines))
 
 
 def _plain_lines(text: str) -> list[Line]:
@@ -280,7 +308,8 @@ def _check_size(size: int) -> int:
 
 
 def _title(text: str) -> str:
-    return " ".join(clean(text).split())[:MAX_TITLE].rstrip()
+    title = " ".join(clean(text).split())[:MAX_TITLE].rstrip()
+    return "" if _HEX.match(title) else title
 
 
 def _unreadable_pages(numbers: Sequence[int]) -> tuple[str, ...]:
