@@ -50,8 +50,6 @@ def is_garbled(text: str, unmapped: float = 0.0) -> bool:
 def _means_nothing(letter: str) -> bool:
     if letter in "\ufffe\x02":  # a hyphen at a line's end
         return False
-    if letter >= "\u2000" and not ord(letter) & 0xFF and letter != "一":  # a Latin letter with its bytes swapped
-        return True
     return letter == "\ufffd" or unicodedata.category(letter) in ("Cc", "Co", "Cn", "Cs")
 
 
