@@ -232,7 +232,8 @@ def serve(memory_mb: int = 0) -> Channel:
     reader, writer = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):  # terminals and service managers send them to all of a group
+        signal.signal(number, signal.SIG_IGN)
     if memory_mb:
         with contextlib.suppress(ImportError, ValueError, OSError):
             import resource

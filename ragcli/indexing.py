@@ -26,6 +26,7 @@ from ragcli.records import Document, Format, SourceFile
 from ragcli.reporting import OnProgress, Progress, Report
 from ragcli.sources import Content, read
 from ragcli.storage.index import MANY_PENDING, Index
+from ragcli.storage.nearby import source_at
 from ragcli.storage.rows import Failure, StoredFile
 
 FLUSH_CHUNKS, FLUSH_FILES = 256, 64
@@ -131,8 +132,7 @@ class _Writer:
         self.report = report
         self.files = files
         self.on_progress = on_progress
-        self.stored = {file.path: file for file in index.catalog.files(collection)}
-        self.names = Names(self.stored.values())
+        self.names = Names(index.catalog, collection)
         self.encoding = Encoding(index.catalog, embedder, report)
         self.flying: tuple[Sequence[_Waiting], UnderWay] = ((), UnderWay(()))
         self.total = sum(file.size for file in files)
@@ -238,12 +238,13 @@ class _Writer:
     def _commit(self, one: _Waiting) -> None:
         file, report = one.content.file, self.report
         with report.timed("store"):
+            is_new = source_at(self.index.catalog, self.collection, file.path) is None
             rows = one.cut.rows(self.collection, one.source)
             self.index.catalog.put_document(self._stored(one), one.document, rows, one.cut.words())
-        if file.path in self.stored:
-            report.updated += 1
-        else:
+        if is_new:
             report.added += 1
+        else:
+            report.updated += 1
         self.chunks[file.format] += len(rows)
         self.sizes[file.format] += file.size
         report.unreadable += sum(key is None for key in one.cut.keys)

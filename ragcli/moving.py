@@ -16,6 +16,7 @@ from ragcli.planning import Known, Plan
 from ragcli.storage import moving
 from ragcli.storage.catalog import Catalog
 from ragcli.storage.keys import chunk_id
+from ragcli.storage.nearby import source_at
 from ragcli.storage.rows import StoredChunk, StoredFile
 from ragcli.words import words
 
@@ -39,17 +40,19 @@ def place(catalog: Catalog, plan: Plan, collection: str) -> Placed:
         for one in (*plan.touched, *plan.claimed):
             if one.before.place is None:  # it was imported, and now has a place
                 moving.put_down(catalog, _at(one, one.before.source))
-        stored = catalog.files(collection)
-        left = _left(plan)
-        names = Names(file for file in stored if file.path not in left)
-        aside = {one.before.path for one in plan.moved}
-        staying = {file.path for file in stored} - aside
+        if not (plan.moved or plan.copied):
+            return Placed(0, 0, 0, 0)
+        incoming = [*plan.moved, *plan.copied]
+        there = {one.file.path for one in incoming if source_at(catalog, collection, one.file.path) is not None}
+        staying = there - {one.before.path for one in plan.moved}
+        naming = Names(catalog, collection, _left(plan))
+        names = [naming.of(one.file) for one in incoming]  # before any of them is set aside
         moving.set_aside(catalog, (one.before.id for one in plan.moved))
-        for one in plan.moved:
+        for at, one in enumerate(plan.moved):
             catalog.remove_path(collection, one.file.path)
-            _move(catalog, one, names.of(one.file))
-        for one in plan.copied:
-            _copy(catalog, one, names.of(one.file))
+            _move(catalog, one, names[at])
+        for at, one in enumerate(plan.copied, len(plan.moved)):
+            _copy(catalog, one, names[at])
     updated = sum(one.file.path in staying for one in plan.copied)
     replaced = sum(one.file.path in staying for one in plan.moved)
     return Placed(len(plan.copied) - updated, updated, len(plan.moved), replaced)

@@ -14,6 +14,7 @@ from ragcli.errors import ParseFailed, UsageError
 from ragcli.naming import title_of
 from ragcli.records import SourceFile
 from ragcli.sources import Content, Found, Skipped, Walk, read
+from ragcli.storage.nearby import Nearby
 from ragcli.storage.rows import Failure, StoredFile
 
 _RACY_NS = 2_000_000_000
@@ -47,7 +48,8 @@ class Plan:
     the place of a file that is gone or holds something else now, `copied` ones that of none. `claimed` are those of the
     `changed` ones that are called like an imported document, which becomes theirs. `remembered` are files
     whose content failed before; `settled` are failures that are none any more, because the file is gone, left out, or
-    as it was when it was stored.
+    as it was when it was stored. `links` are those that were followed, or may be one day: what changes behind one, it
+    changes at the link, too.
     """
 
     changed: tuple[SourceFile, ...] = ()
@@ -61,6 +63,7 @@ class Plan:
     missing: tuple[Path, ...] = ()
     remembered: tuple[Failure, ...] = ()
     settled: tuple[Failure, ...] = ()
+    links: tuple[Path, ...] = ()
 
 
 def plan(
@@ -78,12 +81,56 @@ def plan(
     where none of the paths exists.
     """
     there = existing(paths)
-    stored_at = {file.path: file for file in stored}
-    failed_at = {failure.path: failure for failure in failures}
     starts = list(dict.fromkeys(path.resolve() for path in there))
-    found = _find(starts, walk, stored_at.values())
+    files, failed = {file.path: file for file in stored}, {failure.path: failure for failure in failures}
+    links: list[Path] = []
+    found = _find(starts, walk, {file.root for file in files.values() if file.root != file.path}, None, links)
+
+    def count(folder: Path) -> int:
+        return sum(path.is_relative_to(folder) for path in files)
+
+    known = _Stored(files, failed, {*files, *failed}, count)
+    planned = _compare(starts, walk, found, known, retry_failed=retry_failed, prune=prune)
+    return replace(planned, missing=tuple(path for path in paths if path not in there), links=tuple(links))
+
+
+def plan_near(paths: Sequence[Path], walk: Walk, near: Nearby, *, prune: bool = True) -> Plan:
+    """Compare what lies at some places at or below `paths` with what one collection holds there.
+
+    That is the part of what `plan` finds that concerns these places. Where the plan has `links`, it cannot be told from
+    the places alone, and is none to go by. Raises UsageError where none of the paths exists.
+    """
+    starts = list(dict.fromkeys(path.resolve() for path in existing(paths)))
+    links: list[Path] = []
+    found = _find(starts, walk, near.roots(), near.places, links)
+    files = [one for one in found.values() if isinstance(one, SourceFile)]
+    here = {file.path: file for file in near.files()}
+    alike = near.alike({file.size for file in files}, {file.source for file in files})
+    failed = {failure.path: failure for failure in near.failures()}
+    gone = {*here, *(path for path in failed if not near.is_apart(path))}
+    known = _Stored({file.path: file for file in alike} | here, failed, gone, near.count)
+    return replace(_compare(starts, walk, found, known, retry_failed=False, prune=prune), links=tuple(links))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What a collection holds, all of it or at some places. What may be gone is `here`, files as well as failures.
+
+    Other files are known for the sake of their content and their names. `count` is that of the files in a folder.
+    """
+
+    files: dict[Path, StoredFile]
+    failures: dict[Path, Failure]
+    here: set[Path]
+    count: Callable[[Path], int]
+
+
+def _compare(
+    starts: Sequence[Path], walk: Walk, found: dict[Path, Found], known: _Stored, *, retry_failed: bool, prune: bool
+) -> Plan:
+    stored_at, failed_at = known.files, known.failures
     claims = _claims(found, stored_at)
-    gone = _gone_files(starts, found, stored_at) if prune else set()
+    gone = _gone_files(starts, found, stored_at, known.here) if prune else set()
 
     compared = _Comparison(stored_at, {} if retry_failed else failed_at, walk)
     for file in found.values():
@@ -92,7 +139,7 @@ def plan(
     imported = {path for path, file in stored_at.items() if file.place is None}
     moved, copied = _places(compared.known, compared.documents, gone | compared.replaced | imported)
     gone -= {one.before.path for one in moved}
-    settled = {*_gone(starts, found, failed_at), *compared.unchanged}
+    settled = {*_gone(starts, found, known.here.intersection(failed_at)), *compared.unchanged}
     settled.update(one.file.path for one in (*compared.touched, *moved, *copied))
     return Plan(
         changed=tuple(compared.changed),
@@ -101,9 +148,8 @@ def plan(
         moved=tuple(moved),
         copied=tuple(copied),
         claimed=tuple(Known(file, 0, claims[file.path]) for file in compared.changed if file.path in claims),
-        removals=tuple(_removals(starts, gone, stored_at)),
+        removals=tuple(_removals(starts, gone, known)),
         skipped=tuple(one for one in found.values() if isinstance(one, Skipped)),
-        missing=tuple(path for path in paths if path not in there),
         remembered=tuple(compared.remembered),
         settled=tuple(failure for path, failure in failed_at.items() if path in settled),
     )
@@ -124,16 +170,23 @@ def _exists(path: Path) -> bool:
         return True
 
 
-def _find(starts: Sequence[Path], walk: Walk, stored: Iterable[StoredFile]) -> dict[Path, Found]:
-    """Walk every path once. A file that is given by itself is read even where a folder's rules leave it out.
+def _find(
+    starts: Sequence[Path], walk: Walk, roots: set[Path], places: Sequence[Path] | None, links: list[Path]
+) -> dict[Path, Found]:
+    """Walk every path once, or only to some places. A file given by itself is read even where rules leave it out.
 
     The names of files go by the outermost folder, of those given now or before, that they lie in.
     """
-    folders = {start for start in starts if start.is_dir()} | {f.root for f in stored if f.root != f.path}
+    folders = {start for start in starts if start.is_dir()} | roots
     found: dict[Path, Found] = {}
     for start in starts:
+        inner = None
+        if places is not None and start not in places and not any(place in start.parents for place in places):
+            inner = [place for place in places if start in place.parents]
+            if not inner:
+                continue
         root = min((f for f in folders if start.is_relative_to(f)), key=lambda f: len(f.parts), default=None)
-        for one in walk.files(start, root or start.parent):
+        for one in walk.files(start, root or start.parent, inner, links):
             if isinstance(one, SourceFile) and root is None:
                 one = replace(one, root=one.path)
             if isinstance(found.get(one.path), SourceFile):
@@ -287,8 +340,11 @@ def _anything(path: Path) -> str:
     return ""
 
 
-def _gone_files(starts: Sequence[Path], found: dict[Path, Found], stored: dict[Path, StoredFile]) -> set[Path]:
-    return {path for path in _gone(starts, found, stored) if not _was_given_and_is_there(stored[path])}
+def _gone_files(
+    starts: Sequence[Path], found: dict[Path, Found], stored: dict[Path, StoredFile], here: set[Path]
+) -> set[Path]:
+    gone = _gone(starts, found, here.intersection(stored))
+    return {path for path in gone if not _was_given_and_is_there(stored[path])}
 
 
 def _gone(starts: Sequence[Path], found: dict[Path, Found], known: Iterable[Path]) -> Iterator[Path]:
@@ -301,14 +357,13 @@ def _gone(starts: Sequence[Path], found: dict[Path, Found], known: Iterable[Path
             yield path
 
 
-def _removals(starts: Sequence[Path], gone: set[Path], stored: dict[Path, StoredFile]) -> Iterator[Removal]:
+def _removals(starts: Sequence[Path], gone: set[Path], known: _Stored) -> Iterator[Removal]:
     """Group the stored files that are gone by the given folder, since each is asked about by itself."""
     for start in starts:
         here = [path for path in sorted(gone) if path.is_relative_to(start)] if gone else []
         gone.difference_update(here)
         if here:
-            below = sum(path.is_relative_to(start) for path in stored)
-            yield Removal(start, tuple(stored[path] for path in here), below)
+            yield Removal(start, tuple(known.files[path] for path in here), known.count(start))
 
 
 def _was_given_and_is_there(file: StoredFile) -> bool:

@@ -11,6 +11,7 @@ import os
 import re
 import stat
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,19 +66,23 @@ class Walk:
         self._include = _given(include)
         self._exclude = _given(exclude)
 
-    def files(self, start: Path, root: Path) -> Iterator[Found]:
+    def files(
+        self, start: Path, root: Path, places: Sequence[Path] | None = None, links: list[Path] | None = None
+    ) -> Iterator[Found]:
         """Yield what lies at or under `start`. `root` is `start` or a folder above it; both are absolute.
 
-        The order is that of names, links last: one that leads to what was read already is left out.
+        The order is that of names, links last: one that leads to what was read already is left out. With `places`, all
+        below `start`, only what lies at or under one of those is yielded, and what is left out on the way to it. Put
+        into `links` are those that lead to anything else in the folder, or that may one day.
         """
         if not start.is_dir():
             yield self._judge(start, root)
             return
         seen: set[tuple[int, int]] = set()
-        links: list[tuple[Path, _Rules]] = []
-        yield from self._folder(start, root, _rules_above(start, root), seen, links)
-        for path, rules in links:
-            yield from self._link(path, root, rules, seen)
+        met: list[tuple[Path, _Rules]] = []
+        yield from self._folder(start, root, _rules_above(start, root), seen, met, _ways(start, places))
+        for path, rules in met:
+            yield from self._link(path, root, rules, seen, [] if links is None else links)
 
     def _folder(
         self,
@@ -86,15 +91,21 @@ class Walk:
         rules: _Rules,
         seen: set[tuple[int, int]],
         links: list[tuple[Path, _Rules]] | None,
+        ways: Mapping[Path, set[str]],
     ) -> Iterator[Found]:
-        """Walk without recursion: folders may be nested deeper than Python's stack. Links are put into `links`."""
+        """Walk without recursion: folders may be nested deeper than Python's stack. Links are put into `links`.
+
+        Of the folders among `ways`, only the entries that those name are looked at.
+        """
         stack: list[tuple[Iterator[os.DirEntry[str]], _Rules]] = [(iter(()), rules)]
         folder: Path | None = start
         while stack:
             if folder is not None:
                 try:
                     rules = _with_rules_of(folder, stack[-1][1])
-                    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+                    names = ways.get(folder)
+                    wanted = (entry for entry in os.scandir(folder) if names is None or entry.name in names)
+                    entries = sorted(wanted, key=lambda entry: entry.name)
                     seen.add(_identity(folder.stat()))
                     stack.append((iter(entries), rules))
                 except OSError as error:
@@ -129,20 +140,26 @@ class Walk:
             return Skipped(path, "excluded")
         return None
 
-    def _link(self, path: Path, root: Path, rules: _Rules, seen: set[tuple[int, int]]) -> Iterator[Found]:
+    def _link(
+        self, path: Path, root: Path, rules: _Rules, seen: set[tuple[int, int]], links: list[Path]
+    ) -> Iterator[Found]:
         try:
             target = path.resolve(strict=True)
             if not target.is_relative_to(root.resolve()):
                 yield Skipped(path, "a link that leads out of the folder")
             elif _identity(target.stat()) in seen:
                 yield Skipped(path, "a link to what is read anyway")
-            elif target.is_dir():
-                yield from self._folder(path, root, rules, seen, None)
             else:
-                yield self._judge(path, root, seen)
+                links.append(path)
+                if target.is_dir():
+                    yield from self._folder(path, root, rules, seen, None, {})
+                else:
+                    yield self._judge(path, root, seen)
         except FileNotFoundError:
+            links.append(path)
             yield Skipped(path, "a link to nothing")
         except (OSError, RuntimeError):  # RuntimeError: links that lead to each other
+            links.append(path)
             yield Skipped(path, "a link that cannot be followed")
 
     def _judge(self, path: Path, root: Path, seen: set[tuple[int, int]] | None = None) -> Found:
@@ -165,6 +182,18 @@ class Walk:
         if isinstance(found, Skipped):
             return found
         return SourceFile(path, root, relative, found, status.st_size, status.st_mtime_ns, self.versions[found])
+
+
+def _ways(start: Path, places: Sequence[Path] | None) -> dict[Path, set[str]]:
+    """Return, for each folder from `start` on that is only passed through, the names of what leads to the places."""
+    ways: defaultdict[Path, set[str]] = defaultdict(set)
+    outermost = set(places or ())
+    for place in places or ():
+        above = place.parents[: len(place.parts) - len(start.parts)]
+        if outermost.isdisjoint(above):
+            for path, folder in zip((place, *above), above, strict=False):
+                ways[folder].add(path.name)
+    return ways
 
 
 def _given(globs: Sequence[str]) -> GitIgnoreSpec | None:

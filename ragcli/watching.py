@@ -1,10 +1,10 @@
-"""Paths -> moments at which something at them may have changed, for as long as anybody asks.
+"""Paths -> where something at them may have changed, moment by moment, for as long as anybody asks.
 
 The system tells what changes in folders (inotify, FSEvents, ReadDirectoryChangesW, by the library watchfiles). It does
-not tell all: a watched folder that was replaced is silent from then on, so is a file that an editor replaced, queues
-overflow, and network drives may say nothing. So every half second the given paths themselves are looked at, and every
-few minutes a change is assumed. Whoever hears of one compares the whole path with the index: nothing is taken from
-the events but that there was one.
+not tell all: a watched folder that was replaced is silent from then on, so is a file that an editor replaced; what is
+put into a new folder before that is watched is not told, and what overflows a queue is lost. Network drives may say
+nothing at all. So every half second the given paths themselves are looked at, a new folder is told twice, and a change
+anywhere is assumed some time after very many at once, and every few minutes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,40 +24,66 @@ TICK = 0.5
 """Seconds between two looks at the given paths."""
 QUIET, LONGEST = 0.1, 1.0
 """Changes are told together when none has come for so many seconds, or when they have gone on for so long."""
-ASSUMED = 300.0
-"""Seconds after which a change is assumed."""
+MANY = 1000
+"""With so many places at once, as when an archive is unpacked, the system's queue may have overflowed."""
+SETTLED, ASSUMED = 20.0, 300.0
+"""Seconds after which a change anywhere is assumed: after very many changes at once, and in any case."""
 _MODIFIED = 2
 """What watchfiles calls that, as a number."""
 
 _State = tuple[int, ...] | None
 
 
-def changes(
-    paths: Sequence[Path], *, but: Path, tick: float = TICK, assumed: float = ASSUMED
-) -> Generator[bool, None, None]:
-    """Yield True when something at the absolute `paths` may have changed, and False every `tick` seconds otherwise.
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Where something may have changed: at and below some absolute `places`, or anywhere at what is watched."""
 
-    The first True comes as soon as nothing can be missed any more. What changes while the caller is busy is told
+    places: frozenset[Path] = frozenset()
+    anywhere: bool = False
+
+    def __bool__(self) -> bool:
+        return self.anywhere or bool(self.places)
+
+    def __or__(self, other: Changed) -> Changed:
+        return Changed(self.places | other.places, self.anywhere or other.anywhere)
+
+
+NOTHING, ANYTHING = Changed(), Changed(anywhere=True)
+
+
+def changes(
+    paths: Sequence[Path], *, but: Path, tick: float = TICK, settled: float = SETTLED, assumed: float = ASSUMED
+) -> Generator[Changed, None, None]:
+    """Yield where something at the absolute `paths` may have changed, and NOTHING every `tick` seconds otherwise.
+
+    ANYTHING comes first, as soon as nothing can be missed any more. What changes while the caller is busy is told
     afterwards. Left out is what lies in the folder `but`, and what is hidden, but for files of ignore rules. Ctrl-C
-    ends it with KeyboardInterrupt.
+    ends it with KeyboardInterrupt. Raises RagcliError where a folder cannot be watched at all.
     """
     while True:
         states = {path: _state(path) for path in paths}
         folders = [path for path in paths if path.is_dir()]
         assumed_at = time.monotonic() + assumed
+        settled_at = float("inf")
+        new: frozenset[Path] = frozenset()
         with closing(_events(folders, _Filter(folders, but), tick)) as events:
-            next(events, False)
-            yield True
-            for told in events:
+            next(events, NOTHING)
+            yield ANYTHING
+            for heard in events:
                 now = {path: _state(path) for path in paths}
-                replaced = any(now[path] != states[path] for path in paths if path in folders or path.is_dir())
-                if replaced:  # a watch on what was there before hears nothing any more
-                    break
-                due = time.monotonic() > assumed_at
-                if due:
-                    assumed_at = time.monotonic() + assumed
-                yield told or due or now != states
+                if any(now[path] != states[path] for path in paths if path in folders or path.is_dir()):
+                    break  # a watch on what was there before hears nothing any more
+                told = heard | Changed(frozenset(path for path in paths if now[path] != states[path]))
                 states = now
+                if heard:
+                    new |= {place for place in heard.places if place.is_dir()}
+                else:
+                    told, new = told | Changed(new), frozenset()
+                if time.monotonic() > min(assumed_at, settled_at):
+                    told, assumed_at, settled_at = ANYTHING, time.monotonic() + assumed, float("inf")
+                yield told
+                if heard.anywhere:
+                    settled_at = time.monotonic() + settled
 
 
 def _state(path: Path) -> _State:
@@ -70,28 +97,35 @@ def _state(path: Path) -> _State:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _events(folders: Sequence[Path], wanted: _Filter, tick: float) -> Generator[bool, None, None]:
-    """Yield True for changes in folders, and False after each tick without any; False at first."""
+def _events(folders: Sequence[Path], wanted: _Filter, tick: float) -> Generator[Changed, None, None]:
+    """Yield changes in folders, and NOTHING after each tick without any; NOTHING at first. It ends to begin anew."""
     if not folders:
-        yield False
+        yield NOTHING
         while True:
             time.sleep(tick)
-            yield False
+            yield NOTHING
     from watchfiles._rust_notify import WatchfilesRustInternalError as Failed
 
-    try:
-        yield from _watched(folders, wanted, tick, force_polling=None)
-    except FileNotFoundError:  # it went between two looks
-        return
-    except (OSError, Failed):  # too many folders for the system's watches: then they are compared again and again
+    failed: Exception | None = None
+    # Where folders are too many for the system's watches, they are compared again and again.
+    for force_polling in (None, True):
         try:
-            yield from _watched(folders, wanted, tick, force_polling=True)
+            yield from _watched(folders, wanted, tick, force_polling)
+        except FileNotFoundError:  # it went between two looks
+            return
+        except UnicodeEncodeError:
+            raise RagcliError(f"{folders[0]} cannot be watched: a folder's name is not UTF-8", _HINT) from None
         except (OSError, Failed) as error:
-            hint = "run `ragcli ingest` when something has changed"
-            raise RagcliError(f"{folders[0]} cannot be watched: {error}", hint) from None
+            if "Unable to decode path" in str(error):  # of a file whose name is not UTF-8
+                return
+            failed = error
+    raise RagcliError(f"{folders[0]} cannot be watched: {failed}", _HINT)
 
 
-def _watched(folders: Sequence[Path], wanted: _Filter, tick: float, *, force_polling: bool | None) -> Iterator[bool]:
+_HINT = "run `ragcli ingest` when something has changed"
+
+
+def _watched(folders: Sequence[Path], wanted: _Filter, tick: float, force_polling: bool | None) -> Iterator[Changed]:
     import watchfiles
 
     found = watchfiles.watch(
@@ -106,7 +140,13 @@ def _watched(folders: Sequence[Path], wanted: _Filter, tick: float, *, force_pol
         ignore_permission_denied=True,
     )
     for changed in found:
-        yield bool(changed)
+        places = frozenset(_place(Path(path)) for _, path in changed)
+        yield Changed(places) if len(places) < MANY else ANYTHING
+
+
+def _place(path: Path) -> Path:
+    """Return where a change of what lies at `path` matters."""
+    return path.parent if path.name in IGNORE_FILES else path
 
 
 class _Filter:

@@ -1,7 +1,8 @@
-"""`ragcli watch`: keep the index at the state of some paths until Ctrl-C."""
+"""`ragcli watch`: keep the index at the state of some paths until Ctrl-C, or SIGTERM."""
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,10 +17,13 @@ from ragcli.errors import IndexLocked, UsageError
 from ragcli.settings import index_folder
 
 if TYPE_CHECKING:
+    from ragcli.planning import Plan
     from ragcli.reporting import Report
     from ragcli.settings import Settings
     from ragcli.sources import Walk
     from ragcli.storage.index import Index
+    from ragcli.storage.nearby import Nearby
+    from ragcli.watching import Changed
 
 _SHOWN = 3
 _CHANGES = ("added", "updated", "moved", "removed")
@@ -44,7 +48,10 @@ def watch(
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Ingest, and ingest again whenever something changes, until Ctrl-C. With --json, one line for each time."""
+    """Ingest, and ingest again whenever something changes, until Ctrl-C or SIGTERM (exit code 130).
+
+    With --json, one line for each time.
+    """
     from ragcli import parts, planning, watching
 
     settings = options.settings(index, jobs=jobs)
@@ -55,13 +62,23 @@ def watch(
     walk = parts.walk(settings, tuple(include or ()), tuple(exclude or ()))
     resolved = list(dict.fromkeys(path.resolve() for path in paths))
     try:
-        with Tools(settings) as tools:
-            watched = _Watched(resolved, collection, walk, folder, settings, tools, wait, prune, yes, json)
+        with writing.one_interrupt(signal.SIGTERM), Tools(settings) as tools:
+            nothing = watching.NOTHING
+            watched = _Watched(resolved, collection, walk, folder, settings, tools, wait, prune, yes, json, nothing)
             for changed in watching.changes(resolved, but=folder.resolve()):
                 watched.look(changed)
     except KeyboardInterrupt:
         console.say("stopped watching")
         raise typer.Exit(130) from None
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """What one look has done: its report, the names of files that came in, and where it looked; None is everywhere."""
+
+    report: Report
+    names: list[str]
+    near: Nearby | None
 
 
 @dataclass
@@ -78,29 +95,33 @@ class _Watched:
     prune: bool
     yes: bool
     json: bool
-    due: bool = False
+    due: Changed
     times: int = 0
+    linked: bool = False
+    counts: tuple[int, int, int] = (0, 0, 0)
     missing: set[Path] = field(default_factory=set)
-    said: set[str] = field(default_factory=set)
+    said: set[tuple[str, str, str]] = field(default_factory=set)
 
-    def look(self, changed: bool) -> None:
+    def look(self, changed: Changed) -> None:
         """Bring the index up to date where something has changed since it was, also while another was writing."""
-        self.due = self.due or changed
+        from ragcli.watching import NOTHING
+
+        self.due |= changed
         if not self.due:
             return
         there = self._there()
-        self.due = False
+        due, self.due = self.due, NOTHING
         if not there:
             return
         start = time.perf_counter()
         try:
             with writing.opened(self.folder, self.wait, create=True) as opened:
-                report, names = self._sync(opened, there)
+                looked = self._sync(opened, there, due)
         except IndexLocked as error:
             console.warn(f"{error.message}; it is tried again")
-            self.due = True
+            self.due = due
             return
-        self._show(report, names, start)
+        self._show(looked, start)
         self.times += 1
 
     def _there(self) -> list[Path]:
@@ -114,21 +135,14 @@ class _Watched:
         self.missing = missing
         return there
 
-    def _sync(self, opened: Index, there: list[Path]) -> tuple[Report, list[str]]:
-        from ragcli import planning
+    def _sync(self, opened: Index, there: list[Path], due: Changed) -> _Looked:
         from ragcli.reporting import Report
 
         try:
-            plan = planning.plan(
-                there,
-                self.walk,
-                opened.catalog.files(self.collection),
-                opened.catalog.failures(self.collection),
-                prune=self.prune,
-            )
+            plan, near = self._plan(opened, there, due)
         except UsageError:  # they have gone meanwhile, and the next look says so
-            self.due = True
-            return Report(), []
+            self.due = due
+            return _Looked(Report(), [], None)
         report = Report.of(plan)
         try:
             ingest.sync(
@@ -144,19 +158,40 @@ class _Watched:
             if opened.encoder:  # so that the first change finds the encoder loaded
                 self.tools.embedder(opened)
         finally:
-            report.documents, report.chunks, _ = opened.catalog.counts()
+            self.counts = opened.catalog.counts()
+            report.documents, report.chunks, _ = self.counts
         moved = [one.file for one in (*plan.moved, *plan.copied)]
-        return report, [file.source for file in (*plan.changed, *moved)]
+        return _Looked(report, [file.source for file in (*plan.changed, *moved)], near)
 
-    def _show(self, report: Report, names: list[str], start: float) -> None:
+    def _plan(self, opened: Index, there: list[Path], due: Changed) -> tuple[Plan, Nearby | None]:
+        """Plan for the places that changed, and return what is near them, or plan for everything.
+
+        The places do not suffice where links lead to others, or where another process has changed the index.
+        """
+        from ragcli import planning
+        from ragcli.storage.nearby import Nearby
+
+        catalog = opened.catalog
+        if not (due.anywhere or self.linked or catalog.counts() != self.counts):
+            near = Nearby(catalog, self.collection, due.places)
+            plan = planning.plan_near(there, self.walk, near, prune=self.prune)
+            if not plan.links:
+                return plan, near
+        stored, failures = catalog.files(self.collection), catalog.failures(self.collection)
+        plan = planning.plan(there, self.walk, stored, failures, prune=self.prune)
+        self.linked = bool(plan.links)
+        return plan, None
+
+    def _show(self, looked: _Looked, start: float) -> None:
         """Print what one look has changed; nothing where it was nothing, but for the first."""
+        report, names = looked.report, looked.names
         if self.times == 0:
             ingest.finish(report, start, json=self.json)
-            self._news(report)
+            self._news(looked)
             console.say(f"watching {', '.join(map(str, self.paths))}; Ctrl-C ends it".replace("\n", "\\n"), "dim")
             return
         report.seconds = time.perf_counter() - start
-        news = self._news(report)
+        news = self._news(looked)
         value = report.to_json()
         done = [f"{value[kind]} {kind}" for kind in _CHANGES if value.get(kind)]
         if not (news or done):
@@ -173,10 +208,11 @@ class _Watched:
             )
             console.write(line.replace("\n", "\\n"))
 
-    def _news(self, report: Report) -> list[str]:
+    def _news(self, looked: _Looked) -> list[str]:
         """Return the failures and warnings that were not there at the last look."""
-        rows = [("failed", row) for row in report.failed] + [("warning", row) for row in report.warnings]
-        now = {f"{kind}: {row['path']}: {row['reason'].removesuffix(' (not tried again)')}" for kind, row in rows}
-        news = sorted(now - self.said)
-        self.said = now
+        rows = [("failed", row) for row in looked.report.failed] + [("warning", row) for row in looked.report.warnings]
+        now = {(kind, row["path"], row["reason"].removesuffix(" (not tried again)")) for kind, row in rows}
+        news = sorted(": ".join(row) for row in now - self.said)
+        near = looked.near
+        self.said = now if near is None else now | {row for row in self.said if near.is_apart(Path(row[1]))}
         return news

@@ -25,7 +25,7 @@ def opened(folder: Path, wait: float, *, create: bool = False, mend: bool = True
     from ragcli.storage.index import open_to_write
 
     with (
-        _one_interrupt(),
+        one_interrupt(),
         open_to_write(folder, wait, lambda who: console.say(f"waiting for {who}"), create=create) as index,
     ):
         if mend and forgetting.is_unfinished(index):
@@ -35,17 +35,26 @@ def opened(folder: Path, wait: float, *, create: bool = False, mend: bool = True
 
 
 @contextmanager
-def _one_interrupt() -> Iterator[None]:
-    """Raise KeyboardInterrupt in the body at the first Ctrl-C. More, while that clears up, are ignored."""
+def one_interrupt(*others: signal.Signals) -> Iterator[None]:
+    """Raise KeyboardInterrupt in the body at the first Ctrl-C, or signal among `others`.
+
+    More of them, while that clears up, are ignored. A signal that was ignored stays so: a shell has Ctrl-C ignored by
+    what it runs in the background. One that somebody handles already is left to them.
+    """
     came = False
+    free = (signal.default_int_handler, signal.SIG_DFL)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *others)}
+    before = {number: handler for number, handler in before.items() if handler in free}
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal came
         came = True
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for one in before:
+            signal.signal(one, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, interrupt)
+    for number in before:
+        signal.signal(number, interrupt)
     try:
         yield
     except Exception:
@@ -53,5 +62,6 @@ def _one_interrupt() -> Iterator[None]:
             raise KeyboardInterrupt from None
         raise
     finally:
-        if signal.getsignal(signal.SIGINT) is interrupt:
-            signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            if signal.getsignal(number) is interrupt:
+                signal.signal(number, handler)
