@@ -74,7 +74,8 @@ def _forget(
                 )
         except KeyboardInterrupt:
             if forgetting.is_unfinished(opened):
-                console.warn(f"{forgetting.UNFINISHED}; {forgetting.AGAIN}")
+                console.say(f"interrupted: {forgetting.UNFINISHED}")
+                console.hint(forgetting.AGAIN)
             raise
         documents, chunks, _ = opened.catalog.counts()
     rows = [_row(file.source, file.collection, file.place) for file in found.files]
@@ -163,7 +164,8 @@ def _forget_everything(folder: Path, wait: float, *, yes: bool, json: bool) -> N
             left = forgetting.remove(folder, wait, lambda who: console.say(f"waiting for {who}"))
     except KeyboardInterrupt:
         if is_half_removed(folder):
-            console.warn(f"a part of the index is still in {folder}; run `ragcli forget --everything` again")
+            console.say(f"interrupted: a part of the index is still in {folder}")
+            console.hint("`ragcli forget --everything` finishes it")
         raise
     if json:
         console.write_json({"index": str(folder), "left": left})
