@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from shared import Done, environment_of
+from shared import Done, environment_of, small_disk_at
 
 from ragcli import settings
 from ragcli.embedding.onnx import OnnxEmbedder
@@ -89,3 +89,10 @@ def ctrl_c() -> Iterator[Callable[[], None]]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield lambda: os.kill(os.getpid(), signal.SIGINT)
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte and a half."""
+    with small_disk_at(tmp_path / "disk") as folder:
+        yield folder

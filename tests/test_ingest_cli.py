@@ -11,12 +11,12 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from parsing.parsing_helpers import SLOW
-from shared import ROOT, Done, environment_of
+from shared import ROOT, Done, environment_of, leave_free
 
 from ragcli.storage.schema import FORMAT
 
@@ -423,33 +423,19 @@ def test_offline_with_an_empty_store(ragcli: Ragcli, docs: Path, home: Path) -> 
 # --- a full disk -----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte and a half."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    options = ["-t", "tmpfs", "-o", "size=1536k", "tmpfs"]
-    if subprocess.run(["mount", *options, str(folder)], capture_output=True, check=False).returncode:
-        pytest.skip("this user may not mount a small file system")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def test_a_full_disk(ragcli: Ragcli, docs: Path, small_disk: Path, tmp_path: Path) -> None:
     index = small_disk / "index"
     assert ragcli("ingest", docs, "--index", index).code == 0
     for number in range(12):
         text = " ".join(f"Word {n * number} of {number}." for n in range(700))
         write(docs, f"more-{number}.txt", text)
-    with (small_disk / "ballast").open("wb") as ballast:
-        free = shutil.disk_usage(small_disk).free
-        ballast.write(bytes(max(0, free - 250_000)))
+    ballast = leave_free(small_disk, 250_000)
     done = ragcli("ingest", docs, "--index", index)
     assert done.code == 4, done
     message, hint = error_of(done)
     assert "cannot be written" in message
     assert "free some disk space" in hint and "what was committed is in the index" in hint
-    (small_disk / "ballast").unlink()
+    ballast.unlink()
     assert ragcli("search", "slate roof", "--json", "--index", index).json["hits"][0]["source"] == "roof.md"
     assert ragcli("check", "--deep", "--index", index).code == 0
     moved = tmp_path / "moved"

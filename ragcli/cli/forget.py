@@ -64,13 +64,19 @@ def _forget(
         found = _find(opened, names, collections)
         if found.by_glob and not yes and not console.confirm(f"Forget {_count(found)}?"):
             raise UsageError(f"{_count(found)} match, and nothing was forgotten", "--yes forgets them")
-        with console.bar("forgetting", "steps") as bar:
-            forgetting.forget(
-                opened,
-                found.files,
-                found.failures,
-                lambda step, done, total: bar.update(done, total, f"writing {step}"),
-            )
+        try:
+            with console.bar("forgetting", "steps") as bar:
+                forgetting.forget(
+                    opened,
+                    found.files,
+                    found.failures,
+                    lambda step, done, total: bar.update(done, total, f"writing {step}"),
+                )
+        except KeyboardInterrupt:
+            if forgetting.is_unfinished(opened):
+                console.say(f"interrupted: {forgetting.UNFINISHED}")
+                console.hint(forgetting.AGAIN)
+            raise
         documents, chunks, _ = opened.catalog.counts()
     rows = [_row(file.source, file.collection, file.place) for file in found.files]
     rows += [_row(None, failure.collection, failure.path) for failure in found.failures]
@@ -148,11 +154,19 @@ def _unknown(name: str, known: Sequence[str]) -> UsageError:
 
 def _forget_everything(folder: Path, wait: float, *, yes: bool, json: bool) -> None:
     from ragcli.storage import forgetting
+    from ragcli.storage.catalog import is_half_removed
 
     forgetting.require_own(folder)
     if not yes and not console.confirm(f"Remove the index in {folder}, and all that it holds?"):
         raise UsageError("nothing was removed", "--yes removes the index")
-    left = forgetting.remove(folder, wait, lambda who: console.say(f"waiting for {who}"))
+    try:
+        with writing.one_interrupt():
+            left = forgetting.remove(folder, wait, lambda who: console.say(f"waiting for {who}"))
+    except KeyboardInterrupt:
+        if is_half_removed(folder):
+            console.say(f"interrupted: a part of the index is still in {folder}")
+            console.hint("`ragcli forget --everything` finishes it")
+        raise
     if json:
         console.write_json({"index": str(folder), "left": left})
         return

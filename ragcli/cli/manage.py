@@ -79,7 +79,8 @@ def rebuild(
     from ragcli import parts, rebuilding
 
     settings = options.settings(index)
-    with writing.opened(index_folder(settings), wait) as opened, parts.llama_process(settings) as process:
+    folder = index_folder(settings)
+    with writing.opened(folder, wait, mend=False) as opened, parts.llama_process(settings) as process:
         with console.bar("fetching the encoder") as bar:
             embedder = parts.embedder(
                 encoder or opened.encoder or settings.encoder,
@@ -93,6 +94,7 @@ def rebuild(
                 bar.update(progress.done, progress.total, f"{progress.files} files, {progress.chunks} chunks embedded")
 
             report = rebuilding.rebuild(opened, embedder, show, storing.update)
+        writing.finish_forget(opened)  # not before: on a damaged index it cannot be finished
     if json:
         value = {"documents": report.documents, "chunks": report.chunks, "embedded": report.embedded}
         console.write_json({**value, "encoder": embedder.id, "seconds": round(report.seconds, 3)})

@@ -21,17 +21,26 @@ def opened(folder: Path, wait: float, *, create: bool = False, mend: bool = True
 
     With `mend`, a forget that was interrupted is finished first.
     """
-    from ragcli.storage import forgetting
     from ragcli.storage.index import open_to_write
 
     with (
         one_interrupt(),
         open_to_write(folder, wait, lambda who: console.say(f"waiting for {who}"), create=create) as index,
     ):
-        if mend and forgetting.is_unfinished(index):
-            console.say("finishing a forget that was interrupted")
-            forgetting.scrub(index, lambda step, done, total: None)
+        if mend:
+            finish_forget(index)
         yield index
+
+
+def finish_forget(index: Index) -> None:
+    """Finish a forget that was interrupted, where there is one. Raises what `forgetting.scrub` raises."""
+    from ragcli.storage import forgetting
+
+    if not forgetting.is_unfinished(index):
+        return
+    console.say("finishing a forget that was interrupted")
+    with console.bar("forgetting", "steps") as bar:
+        forgetting.scrub(index, lambda step, done, total: bar.update(done, total, f"writing {step}"))
 
 
 @contextmanager

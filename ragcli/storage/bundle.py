@@ -115,7 +115,9 @@ def writing(target: Path) -> Iterator[BundleWriter]:
             os.fsync(stream.fileno())
         partial.replace(target)
     except OSError as error:
-        raise IndexError_(f"{target} cannot be written: {error.strerror}", "give another file") from None
+        raise IndexError_(
+            f"{target} cannot be written: {error.strerror}", "free some disk space, or give another file"
+        ) from None
     finally:
         with suppress(OSError):
             partial.unlink()

@@ -41,6 +41,10 @@ from ragcli.storage.rows import (
 from ragcli.storage.schema import FORMAT, MIGRATIONS
 
 FILE = "catalog.sqlite3"
+FILES = (f"{FILE}-wal", f"{FILE}-shm", f"{FILE}-journal", FILE)
+"""What SQLite makes of it."""
+REMOVED = f"{FILE}-removed"
+"""The name of a catalog whose index is being removed (storage/forgetting.py)."""
 _BUSY_SECONDS = 30
 
 
@@ -371,8 +375,18 @@ def _within(collection: str | None) -> tuple[str, tuple[str, ...]]:
     return ("", ()) if collection is None else ("WHERE collection = ?", (collection,))
 
 
+def is_half_removed(folder: Path) -> bool:
+    """Return whether the removal of the index in a folder has begun, and was not finished."""
+    path = folder / REMOVED
+    return path.is_file() and not path.is_symlink()
+
+
 def missing(folder: Path) -> IndexMissing:
-    """Return the error that there is no index in a folder."""
+    """Return the error that there is no index in a folder, or none any more."""
+    if is_half_removed(folder):
+        return IndexMissing(
+            f"the removal of the index in {folder} was interrupted", "`ragcli forget --everything` finishes it"
+        )
     return IndexMissing(f"there is no index in {folder}", "make one with `ragcli ingest PATH`")
 
 

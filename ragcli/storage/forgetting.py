@@ -20,15 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ragcli.errors import IndexError_, IndexLocked, IndexMissing
-from ragcli.storage.catalog import FILE, Catalog, missing
+from ragcli.storage.catalog import FILE, FILES, REMOVED, Catalog, is_half_removed, missing
 from ragcli.storage.index import Index, refuse_foreign
 from ragcli.storage.lock import LOCK, NOTE, writing
 from ragcli.storage.rows import Failure, StoredFile
 
-AGAIN = "run `ragcli forget --removed` when it has ended"
+AGAIN = "run `ragcli forget --removed`"
+UNFINISHED = "what was to be forgotten is not found any more, but its bytes are still in the folder"
 _GITIGNORE = ".gitignore"
 _OWN_FOLDER = re.compile(r"vectors-\d+|import-[0-9a-f]{16}")
-_DATABASE_FILES = (f"{FILE}-wal", f"{FILE}-shm", f"{FILE}-journal", FILE)
 _TABLES = {"meta", "documents", "chunks"}
 
 OnStep = Callable[[str, int, int], None]
@@ -46,8 +46,8 @@ class Removed:
 def forget(index: Index, files: Iterable[StoredFile], failures: Iterable[Failure], on_step: OnStep) -> None:
     """Remove files, and notes of files that could not be read, and all that was ever stored of them.
 
-    The caller holds the writer's lock. Raises IndexLocked where a reader keeps the old state for too long: the rows
-    are gone then, the bytes are not, until `scrub` is run again.
+    The caller holds the writer's lock. Raises IndexError_ where the rows cannot be removed, as on a full disk: nothing
+    has changed then; and what `scrub` raises: the rows are gone then, the bytes are not, until it is run again.
     """
     catalog = index.catalog
     with catalog.transaction():
@@ -78,29 +78,46 @@ def is_unfinished(index: Index) -> bool:
 def scrub(index: Index, on_step: OnStep) -> None:
     """Write every part of the index anew, so that only what its rows say is left of anything.
 
+    Raises IndexLocked where a reader keeps the old state for too long, and IndexError_ where anything cannot be written
+    or removed. `is_unfinished` tells then, and it can be run again.
+
     Whatever else comes to lie in the index folder belongs here, and into `_OWN_FOLDER` or `remove` below.
     """
-    index.catalog.set_meta(forgetting=index.catalog.meta().get("forgetting", "[]"))
-    _scrub_vectors(index, on_step)
-    _scrub_leftovers(index)
-    _scrub_catalog(index.catalog, on_step)
-    index.catalog.set_meta(forgetting=None)  # the names in it are overwritten, as secure_delete is on
-    _empty_log(index.catalog)
+    try:
+        index.catalog.set_meta(forgetting=index.catalog.meta().get("forgetting", "[]"))
+        _scrub_vectors(index, on_step)
+        _scrub_folders(index)
+        _scrub_catalog(index.catalog, on_step)
+        index.catalog.set_meta(forgetting=None)  # the names in it are overwritten, as secure_delete is on
+        _empty_log(index.catalog)
+    except IndexError_ as error:
+        full = type(error) is IndexError_ and AGAIN not in error.hint
+        hint = f"free some disk space and {AGAIN}; or `ragcli rebuild`, where the index is damaged"
+        raise type(error)(f"{error.message}; {UNFINISHED}", hint if full else error.hint) from None
 
 
 def _scrub_vectors(index: Index, on_step: OnStep) -> None:
-    """Make Chroma's folder anew, and remove all others. Readers that have them open keep what they have open."""
+    """Make Chroma's folder anew. Readers that have the old one open keep what they have open."""
     if index.generation().count:
         index.write_vectors(lambda done, total: on_step("vectors", done, total), anew=True)
     index.close_vectors()
-    index.remove_old_vectors()
 
 
-def _scrub_leftovers(index: Index) -> None:
-    """Remove what an import that was killed has left."""
-    for folder in index.folder.glob("import-*"):
-        if _OWN_FOLDER.fullmatch(folder.name) and not folder.is_symlink():
-            shutil.rmtree(folder, ignore_errors=True)
+def _scrub_folders(index: Index) -> None:
+    """Remove every folder of vectors but the one in use, and what an import that was killed has left."""
+    used = index.folder_of(index.generation())
+    try:
+        for folder in _own_folders(index.folder):
+            if folder != used:
+                shutil.rmtree(folder)
+    except OSError as error:
+        raise IndexError_(
+            f"{error.filename} cannot be removed: {error.strerror}", f"remove it by hand and {AGAIN}"
+        ) from None
+
+
+def _own_folders(folder: Path) -> list[Path]:
+    return [p for p in folder.iterdir() if _OWN_FOLDER.fullmatch(p.name) and p.is_dir() and not p.is_symlink()]
 
 
 def _scrub_catalog(catalog: Catalog, on_step: OnStep) -> None:
@@ -118,14 +135,14 @@ def _empty_log(catalog: Catalog) -> None:
     with catalog.mapped():
         busy, _, _ = catalog.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
-        raise IndexLocked("what was removed is still in use by another process that reads the index", AGAIN)
+        raise IndexLocked("the index as it was is in use by another process", f"{AGAIN} when it has ended")
 
 
 # --- everything --------------------------------------------------------------------------------------------------
 
 
 def remove(folder: Path, wait: float, on_wait: Callable[[str], None] | None = None) -> list[str]:
-    """Remove the index in `folder`, whole or damaged, and the folder where nothing else is in it.
+    """Remove the index in `folder`, whole, damaged or half removed, and the folder where nothing else is in it.
 
     Returns the names of what was left there because it is not of an index. Follows no link. Raises IndexMissing where
     there is no index, IndexLocked where another process writes to it, and IndexError_ where files cannot be removed.
@@ -138,13 +155,18 @@ def remove(folder: Path, wait: float, on_wait: Callable[[str], None] | None = No
             folder.rmdir()
         return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     except OSError as error:
-        raise IndexError_(f"{error.filename}: {error.strerror}", "remove it by hand") from None
+        raise IndexError_(
+            f"{error.filename} cannot be removed: {error.strerror}", "remove it by hand and run it again"
+        ) from None
 
 
 def require_own(folder: Path) -> None:
-    """Raise where `folder` is not a folder that holds an index of ragcli's, whole or damaged."""
+    """Raise where `folder` is not a folder that holds an index of ragcli's, whole, damaged or half removed."""
     if folder.is_symlink():
         raise IndexError_(f"{folder} is a link", f"give the folder itself: --index {folder.resolve()}")
+    if is_half_removed(folder):
+        refuse_foreign(folder)
+        return
     catalog = folder / FILE
     if not catalog.is_file():
         raise missing(folder)
@@ -165,12 +187,18 @@ def _is_catalog(path: Path) -> bool:
 
 
 def _remove_files(folder: Path) -> None:
-    """Remove the files of an index, the catalog after the vectors: what is interrupted can still be removed."""
-    for path in list(folder.iterdir()):
-        if _OWN_FOLDER.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-    for name in (*_DATABASE_FILES, NOTE, LOCK):
-        (folder / name).unlink(missing_ok=True)
+    """Remove the files of an index.
+
+    The catalog takes another name first: what is left of the index is never taken for the whole, as its log without
+    the catalog, or the catalog without its log, might be. Under that name it goes last: what was interrupted can be
+    told, and removed.
+    """
+    if (folder / FILE).is_file():
+        (folder / FILE).replace(folder / REMOVED)
+    for path in _own_folders(folder):
+        shutil.rmtree(path)
     ignore = folder / _GITIGNORE
     if ignore.is_file() and not ignore.is_symlink() and ignore.read_bytes() == b"*\n":  # `ragcli init` made it
         ignore.unlink()
+    for name in (*FILES, NOTE, REMOVED, LOCK):
+        (folder / name).unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from ragcli.errors import IndexError_, UsageError
 from ragcli.records import Block, BlockKind, Document, Format
 from ragcli.storage import bundle
 from ragcli.storage.bundle import Bundle, OnProgress
+from ragcli.storage.catalog import FILES
 from ragcli.storage.index import Index, exists, make_folder, refuse_foreign
 from ragcli.storage.keys import chunk_id, vector_key
 from ragcli.storage.lock import LOCK, NOTE, writing
@@ -88,17 +89,27 @@ def require_empty(folder: Path) -> None:
 
 def _take_place(staged: Index, folder: Path) -> None:
     """Put what was made in the place of what was there: its vectors under a new number, then the catalog at once."""
-    with closing(Index(folder, create=True)) as target:
-        there = [int(path.name[8:]) for path in folder.glob("vectors-*") if path.name[8:].isdecimal()]
-        made = staged.generation()
-        taken = replace(made, number=max([0, *there]) + 1)
-        staged.catalog.set_meta(vectors=json.dumps(asdict(taken)))
-        if made.count:
-            staged.folder_of(made).rename(target.folder_of(taken))
-        with target.catalog.mapped():
-            staged.catalog.connection.backup(target.catalog.connection)
-            target.catalog.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        target.remove_old_vectors()
+    there = [int(path.name[8:]) for path in folder.glob("vectors-*") if path.name[8:].isdecimal()]
+    made = staged.generation()
+    taken = replace(made, number=max([0, *there]) + 1)
+    staged.catalog.set_meta(vectors=json.dumps(asdict(taken)))
+    keeps = exists(folder)
+    try:
+        with closing(Index(folder, create=True)) as target:
+            if made.count:
+                staged.folder_of(made).rename(target.folder_of(taken))
+            try:
+                with target.catalog.mapped():
+                    staged.catalog.connection.backup(target.catalog.connection)
+                with suppress(IndexError_), target.catalog.mapped():  # what is in the log is in the index all the same
+                    target.catalog.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                keeps = keeps or target.generation() == taken
+                target.remove_old_vectors()  # those that were there, or else the new ones
+    finally:
+        if not keeps:
+            for name in FILES:
+                (folder / name).unlink(missing_ok=True)
 
 
 # --- reading -----------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from ragcli.chunking import CHUNKER_VERSION
 from ragcli.embedding.base import Embedder
 from ragcli.errors import EncoderMismatch, IndexDamaged, IndexError_
-from ragcli.storage.catalog import FILE, Catalog, missing
+from ragcli.storage.catalog import FILE, Catalog, is_half_removed, missing
 from ragcli.storage.lock import writing
 from ragcli.storage.vectors import FileNotes, VectorIndex, copy_folder, find_damage, note_files, open_noted, wipe_slack
 from ragcli.words import WORDS_VERSION
@@ -318,8 +318,8 @@ def open_to_write(
 
 
 def exists(folder: Path) -> bool:
-    """Return whether there is an index in `folder`."""
-    return (folder / FILE).is_file()
+    """Return whether there is an index in `folder`, whole or half removed."""
+    return (folder / FILE).is_file() or is_half_removed(folder)
 
 
 def _holds_something(path: Path) -> bool:
@@ -335,7 +335,9 @@ def _keys_in(folder: Path) -> set[bytes]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder of an index, where there is none."""
+    """Make the folder of an index, where there is none. Raises IndexMissing where an index is half removed from it."""
+    if is_half_removed(folder):
+        raise missing(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

@@ -47,9 +47,13 @@ class VectorIndex:
 
         self.folder = folder
         with self._mapped():
-            self._client = chromadb.PersistentClient(
-                str(folder), settings=Settings(anonymized_telemetry=False, allow_reset=False)
-            )
+            try:
+                self._client = chromadb.PersistentClient(
+                    str(folder), settings=Settings(anonymized_telemetry=False, allow_reset=False)
+                )
+            except BaseException:  # it keeps what could not be started, and gives just that when it is asked again
+                chromadb.api.client.Client.clear_system_cache()
+                raise
             try:
                 self._collection = self._written(changes) if changes else self._get()
             except BaseException:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from shared import Done, environment_of
+from shared import Done, environment_of, leave_free
 
 Run = Callable[..., Done]
 
@@ -116,3 +118,73 @@ def test_killed_and_typed_again(ragcli: Run, docs: Path, home: Path, tmp_path: P
         held = [p for p in (home / "index").rglob("*") if p.is_file() and b"pump hums" in p.read_bytes()]
         assert held == []
         assert ragcli("forget", "pump.md").code == 2
+
+
+def test_a_full_disk(ragcli: Run, docs: Path, small_disk: Path) -> None:
+    """First nothing is forgotten; then it is not found any more, and its bytes are said to be there; then they go."""
+    index = small_disk / "index"
+    (docs / "long.txt").write_text(" ".join(f"Слово{n}" for n in range(3000)), "utf-8")
+    ragcli("ingest", docs, "--index", index)
+    for free, names in ((0, ["pump.md", "sub/motor.md", "valve.md"]), (300_000, ["sub/motor.md", "valve.md"])):
+        ballast = leave_free(small_disk, free)
+        done = ragcli("forget", "pump.md", "--index", index)
+        assert (done.code, done.out) == (4, "")
+        error, hint = done.err.splitlines()[-2:]
+        assert error.startswith("error: ") and hint.startswith("hint: free some disk space and ")
+        assert ("its bytes are still in the folder" in error) == (len(names) == 2)
+        ballast.unlink()
+        assert ragcli("check", "--deep", "--index", index).code == 0
+        found = [row["source"] for row in ragcli("sources", "--json", "--index", index).json["sources"]]
+        assert sorted({*found} - {"long.txt"}) == names
+    assert "forget --removed" in hint
+    assert ragcli("forget", "--removed", "--index", index).code == 0
+    assert [p for p in index.rglob("*") if p.is_file() and b"pump hums" in p.read_bytes()] == []
+
+
+PRESSED = """
+import os, signal, sys
+from ragcli.cli import app
+left = int(sys.argv[1])
+def happens(event, arguments):
+    global left
+    if event in ("os.rename", "os.remove", "os.rmdir") and "writer.json" not in str(arguments[0]):
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(happens)
+sys.exit(app.run(["forget", "--everything", "--yes"]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no signals to press")
+@pytest.mark.parametrize("moment", [1, 3, 5])
+def test_ctrl_c_while_an_index_is_removed(ragcli: Run, docs: Path, home: Path, moment: int) -> None:
+    ragcli("ingest", docs)
+    command = [sys.executable, "-c", PRESSED, str(moment)]
+    done = subprocess.run(command, env=environment_of(home), capture_output=True, encoding="utf-8")
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == (
+        f"interrupted: a part of the index is still in {home / 'index'}\n"
+        "hint: `ragcli forget --everything` finishes it\n"
+    )
+    for command in (["status"], ["search", "hums"], ["ingest", docs], ["ingest", docs, "--dry-run"], ["check"]):
+        again = ragcli(*command)
+        assert (again.code, again.out) == (4, "")
+        assert "the removal of the index in" in again.err
+        assert again.err.endswith("hint: `ragcli forget --everything` finishes it\n")
+    assert "was interrupted" in ragcli("doctor").out
+    assert ragcli("forget", "--everything", "--yes").code == 0
+    assert not (home / "index").exists()
+    assert ragcli("ingest", docs / "pump.md").code == 0
+
+
+def test_rebuild_finishes_a_forget_that_damage_stops(ragcli: Run, docs: Path, home: Path) -> None:
+    ragcli("ingest", docs)
+    with closing(sqlite3.connect(home / "index" / "catalog.sqlite3")) as connection, connection:
+        connection.execute("DELETE FROM vectors WHERE key = (SELECT max(vector) FROM chunks WHERE id = 3)")
+    done = ragcli("forget", "pump.md")
+    assert done.code == 4 and "the catalog lacks 1 vectors" in done.err and "`ragcli rebuild`" in done.err
+    done = ragcli("rebuild")
+    assert done.code == 0 and "finishing a forget" in done.err
+    assert ragcli("check", "--deep").code == 0
+    assert [p for p in (home / "index").rglob("*") if p.is_file() and b"pump hums" in p.read_bytes()] == []

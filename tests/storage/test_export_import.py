@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,9 +21,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ingesting import HashingEmbedder, contents, ingest
-from shared import ROOT
+from shared import ROOT, leave_free
 
-from ragcli.errors import IndexDamaged, IndexTooNew, RagcliError, UsageError
+from ragcli.errors import IndexDamaged, IndexError_, IndexTooNew, RagcliError, UsageError
 from ragcli.storage import bundle, exporting, importing, repair
 from ragcli.storage.bundle import DOCUMENTS, MANIFEST, VECTORS, Manifest
 from ragcli.storage.index import Index, open_to_write
@@ -115,6 +116,70 @@ def test_an_import_stays_where_its_files_are_not(file: Path, tmp_path: Path, has
     with open_to_write(tmp_path / "new", 0) as index:
         report = ingest(index, hashing, tmp_path / "other")
         assert (report.added, report.removed, report.documents) == (1, 0, 11)
+
+
+# --- a full disk -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("free", [0, 5_000, 12_000])
+def test_a_full_disk_leaves_no_half_export(copied: Path, file: Path, small_disk: Path, free: int) -> None:
+    target = small_disk / "index.zip"
+    for old in (None, b"an older export"):
+        if old is not None:
+            target.write_bytes(old)
+        ballast = leave_free(small_disk, free)
+        with pytest.raises(IndexError_, match=r"index\.zip cannot be written: No space left") as raised:
+            export(copied, target)
+        assert "free some disk space" in raised.value.hint
+        assert set(small_disk.iterdir()) == {ballast} | ({target} if old else set())
+        assert old is None or target.read_bytes() == old
+        ballast.unlink()
+    assert export(copied, target) == file.read_bytes()
+
+
+def test_a_full_disk_changes_no_index(file: Path, copied: Path, small_disk: Path) -> None:
+    """An import meets it at any step: before it has begun, in documents, vectors, Chroma, and as it takes the place."""
+    new, there = small_disk / "new", small_disk / "there"
+    with closing(Index(copied)) as index:
+        wanted = without_places(contents(index))
+    said = set()
+    for step in range(1, 24):
+        for folder in (new, there):
+            if folder == there:
+                _one_other_file(copied.parent / "other", there)
+                with closing(Index(there)) as index:
+                    before = contents(index)
+            ballast = leave_free(small_disk, step * 40_000)
+            try:
+                take(file, folder, replace_old=True)
+            except IndexError_ as error:
+                said.add(error.message.replace(str(folder), "it")[:35])
+                assert "disk space" in error.hint or "No space left" in error.message
+                ballast.unlink()
+                if folder == new:
+                    assert not new.exists()
+                    continue
+                assert not [path for path in there.glob("*-*") if path.is_dir() and path.name != "vectors-1"]
+                with closing(Index(there, few=0)) as index:
+                    assert contents(index) == before
+                    assert [finding.problem for finding in repair.check(index, deep=True)] == [""] * 4
+            else:
+                ballast.unlink()
+                with closing(Index(folder, few=0)) as index:
+                    assert without_places(contents(index)) == wanted
+                    assert [finding.problem for finding in repair.check(index, deep=True)] == [""] * 4
+                if folder == there:
+                    assert len(said) > 2, said
+                    return
+            shutil.rmtree(folder)
+    pytest.fail("it never fitted")
+
+
+def _one_other_file(docs: Path, folder: Path) -> None:
+    docs.mkdir(exist_ok=True)
+    (docs / "own.md").write_text("Something of mine.", "utf-8")
+    with open_to_write(folder, 0, create=True, few=0) as index:
+        ingest(index, HashingEmbedder(), docs)
 
 
 # --- files that are not what was exported ------------------------------------------------------------------------

@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ingesting import HashingEmbedder, contents, ingest
-from shared import ROOT
+from shared import ROOT, leave_free, small_disk_at
 
 from ragcli.errors import IndexError_, IndexLocked, IndexMissing
-from ragcli.storage import forgetting, repair
+from ragcli.storage import forgetting, importing, repair
 from ragcli.storage.catalog import FILE
 from ragcli.storage.index import Index, open_to_write
+from ragcli.storage.lock import LOCK
 
 CANARY = "zyxcanary"
 SECRET = f"The {CANARY} sings at midnight behind the harbour."
@@ -218,6 +219,59 @@ def test_killed_in_the_middle(secret: Path, docs: Path, folder: Path, hashing: H
             assert [f.problem for f in repair.check(index, deep=True)] == [""] * 4
 
 
+# --- a full disk -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("free", "met"),
+    [(0, "rows"), (60_000, "rows"), (200_000, "vectors-2: "), (400_000, "vectors-2: "), (560_000, "an index cannot")],
+)
+def test_a_full_disk(
+    docs: Path, secret: Path, folder: Path, small_disk: Path, hashing: HashingEmbedder, free: int, met: str
+) -> None:
+    """It meets the rows, and nothing has changed; or Chroma, or the catalog, and the bytes are said to be there."""
+    (docs / "long.txt").write_text(" ".join(f"Слово{n}" for n in range(7000)), "utf-8")  # words, and no vectors
+    with open_to_write(folder, 0, create=True, few=0) as index:
+        ingest(index, hashing, docs)
+        before = contents(index)
+        own = [
+            v for v in vectors_of(index, "secret.md") if not any((v == o).all() for o in vectors_of(index, "other.md"))
+        ]
+    folder = Path(shutil.move(folder, small_disk))
+    ballast = leave_free(small_disk, free)
+    with pytest.raises(IndexError_) as raised, open_to_write(folder, 0, few=0) as index:
+        forget(index, "secret.md")
+    ballast.unlink()
+    assert "free some disk space" in raised.value.hint
+    with open_to_write(folder, 0, few=0) as index:
+        assert [f.problem for f in repair.check(index, deep=True)] == [""] * 4
+        if met == "rows":
+            assert contents(index) == before and not forgetting.is_unfinished(index)
+            forget(index, "secret.md")
+        else:
+            assert met in raised.value.message
+            assert raised.value.message.endswith(forgetting.UNFINISHED) and forgetting.AGAIN in raised.value.hint
+            assert [one.source for one in forgetting.unfinished(index)] == ["secret.md"]
+            assert (raised.value.message.count("vectors-2") > 0) == any(map(holding_vector, [folder] * len(own), own))
+            forgetting.forget(index, (), (), quiet)  # in the same process
+        assert not forgetting.is_unfinished(index)
+    assert holding(folder, CANARY) == []
+    assert [holding_vector(folder, v) for v in own] == [[]] * len(own)
+
+
+def test_what_cannot_be_removed_is_not_said_to_be_gone(
+    docs: Path, secret: Path, folder: Path, hashing: HashingEmbedder
+) -> None:
+    with open_to_write(folder, 0, create=True, few=0) as index:
+        ingest(index, hashing, docs)
+        with small_disk_at(folder / "vectors-77"):
+            with pytest.raises(IndexError_, match="vectors-77 cannot be removed: .*still in the folder"):
+                forget(index, "secret.md")
+            assert forgetting.is_unfinished(index)
+        forgetting.forget(index, (), (), quiet)
+        assert not forgetting.is_unfinished(index)
+
+
 # --- everything --------------------------------------------------------------------------------------------------
 
 
@@ -286,3 +340,65 @@ def test_the_note_of_a_forget_may_be_garbage(filled: Index) -> None:
         assert forgetting.is_unfinished(filled)
     forgetting.scrub(filled, quiet)
     assert not forgetting.is_unfinished(filled)
+
+
+REMOVED = """
+import os, signal, sys
+from pathlib import Path
+from ragcli.storage import forgetting
+left = int(sys.argv[2])
+def happens(event, arguments):
+    global left
+    if event in ("os.rename", "os.remove", "os.rmdir"):
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+sys.addaudithook(happens)
+forgetting.remove(Path(sys.argv[1]), 0)
+"""
+
+
+def _opened(folder: Path) -> None:
+    with open_to_write(folder, 0):
+        pass
+
+
+def _created(folder: Path) -> None:
+    with open_to_write(folder, 0, create=True):
+        pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no signals to kill with")
+def test_a_removal_that_is_killed(docs: Path, folder: Path, hashing: HashingEmbedder, tmp_path: Path) -> None:
+    """Before each change to a folder. What is left is the whole index, or said to be a part, and can be removed."""
+    with open_to_write(folder, 0, create=True) as index:
+        ingest(index, hashing, docs)
+        (folder / ".gitignore").write_text("*\n", "utf-8")
+        shutil.copytree(folder, tmp_path / "copy")  # with a log that holds all of it
+        before = contents(index)
+    assert (tmp_path / "copy" / f"{FILE}-wal").stat().st_size > 100_000
+    found = {"whole": 0, "half": 0, "gone": 0}
+    for moment in range(40):
+        copy = tmp_path / f"removed {moment}"
+        shutil.copytree(tmp_path / "copy", copy)
+        done = subprocess.run([sys.executable, "-c", REMOVED, str(copy), str(moment)], cwd=ROOT)
+        if done.returncode == 0:
+            assert not copy.exists()
+            break
+        assert done.returncode == -signal.SIGKILL
+        if (copy / FILE).exists():
+            found["whole"] += 1
+            with closing(Index(copy)) as index:
+                assert contents(index) == before
+        elif any(path.name != LOCK for path in copy.iterdir()):
+            found["half"] += 1
+            for look in (Index, _opened, _created, importing.require_empty):
+                with pytest.raises(IndexMissing, match="removal of the index in .* was interrupted") as raised:
+                    look(copy)
+                assert "`ragcli forget --everything`" in raised.value.hint
+        else:
+            found["gone"] += 1
+            continue
+        assert forgetting.remove(copy, 0) == []
+        assert not copy.exists()
+    assert found["whole"] and found["half"] > 8
