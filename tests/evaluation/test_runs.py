@@ -240,9 +240,9 @@ def test_a_row_is_the_contracts() -> None:
     assert data["metrics"] == {"f1": 0.25, "em": 0.0, "hit@5": 0.0} and data["cause"] == "ranked too low"
 
 
-def searched(id: str, **metrics: float | None) -> Row:
+def searched(id: str, mrr: float) -> Row:
     """Return a row of retrieval alone."""
-    return replace(row(id, **metrics), response=Response(id, "", ms=3.0), outcome=None, stage=None)
+    return replace(row(id, mrr=mrr), response=Response(id, "", ms=3.0), outcome=None, stage=None)
 
 
 def test_where_nothing_was_asked_there_is_no_outcome(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_rows_without_an_outcome_are_resumed(change: dict[str, Any], tmp_path: P
     data = json.loads(path.read_bytes())
     del data["outcome"]
     path.write_text(json.dumps(data | change) + "\n", "utf-8")
-    with RowLog(path, PRINTS, [searched("a").case], resume=True) as log:
+    with RowLog(path, PRINTS, [searched("a", mrr=1.0).case], resume=True) as log:
         assert log.rows == {"a": searched("a", mrr=1.0)}
 
 
