@@ -252,6 +252,7 @@ def test_attachments_are_read_by_their_own_parsers_under_their_names() -> None:
         ("image/png", "logo.png", b"x", "a picture"),
         ("application/zip", "all.zip", b"PK", "an archive"),
         ("application/msword", "old.doc", b"x", "save it as .docx"),
+        ("application/octet-stream", "talk.key", b"x", "export it as .pptx"),
         ("application/ms-tnef", "winmail.dat", b"x", "Outlook packed the message's own attachments into it"),
         ("application/octet-stream", "run.exe", b"MZ", "binary"),
         ("application/pdf", "broken.pdf", b"%PDF-1.7", None),
