@@ -80,7 +80,7 @@ def main() -> None:
             rows[row["financebench_id"]] = row
             asked = case(row)
             scored_row = score(asked, Response(asked.id, row["model_answer"]))
-            systems.setdefault(path.stem, []).append((LABELS[row["label"]], scored_row.outcome))
+            systems.setdefault(path.stem, []).append((LABELS[row["label"]], str(scored_row.outcome)))
             scored.setdefault(path.stem, []).append((scored_row, Label(asked.id, LABELS[row["label"]])))
     seconds = time.perf_counter() - start
     by = {name: figures(pairs) for name, pairs in systems.items()}

@@ -63,7 +63,7 @@ FORMATS: tuple[FormatInfo, ...] = (
     FormatInfo(
         "docx",
         "Word",
-        (".docx", ".docm"),
+        (".docx", ".docm", ".dotx", ".dotm"),
         "headings, lists with their numbers, tables with their header row, text boxes, notes, comments, page headers, "
         "filled forms",
         "pictures, macros, hidden text, what tracked changes deleted",
@@ -72,21 +72,21 @@ FORMATS: tuple[FormatInfo, ...] = (
     FormatInfo(
         "odt",
         "OpenDocument text",
-        (".odt",),
+        (".odt", ".ott"),
         "headings, lists with their numbers, tables with their header row, text boxes, notes, comments, page headers",
         "pictures, formulas, hidden text, what tracked changes deleted",
     ),
     FormatInfo(
         "pptx",
         "PowerPoint",
-        (".pptx", ".pptm"),
+        (".pptx", ".pptm", ".ppsx", ".ppsm", ".potx", ".potm"),
         "slides as pages, titles, lists, tables, charts, diagrams, speaker notes, comments",
         "pictures, slide numbers and footers, embedded files, macros",
     ),
     FormatInfo(
         "xlsx",
         "Excel",
-        (".xlsx", ".xlsm"),
+        (".xlsx", ".xlsm", ".xltx", ".xltm"),
         "sheets by name, rows with their header, values as they are shown, comments",
         "charts, text boxes, pictures, external links, macros",
     ),
@@ -136,11 +136,21 @@ BY_SUFFIX: dict[str, FormatInfo] = {suffix: one for one in FORMATS for suffix in
 VERSIONS: dict[str, int] = {one.name: one.version for one in FORMATS}
 """The version of what reads each format. What an older one read, or failed to read, is read again."""
 
-UNREAD: dict[str, str] = {
-    ".doc": "save it as .docx",
-    ".xls": "save it as .xlsx",
-    ".ppt": "save it as .pptx",
-    ".rtf": "save it as .docx",
-    ".msg": "save it as .eml",
+_ADVICE: dict[str, tuple[str, ...]] = {
+    "save it as .docx": (".doc", ".dot", ".rtf", ".wps", ".wpd"),
+    "save it as .xlsx": (".xls", ".xlt", ".xlsb", ".ods", ".ots", ".fods", ".et"),
+    "save it as .pptx": (".ppt", ".pps", ".pot", ".odp", ".otp", ".fodp", ".dps"),
+    "save it as .odt": (".fodt", ".sxw"),
+    "save it as .eml": (".msg",),
+    "save it as .html": (".mht", ".mhtml"),
+    "export it as .docx": (".pages", ".one"),
+    "export it as .xlsx": (".numbers",),
+    "export it as .pptx": (".key",),
+    "export it as .pdf": (".odg", ".vsd", ".vsdx", ".pub", ".xps", ".oxps", ".djvu"),
+    "convert it to .mbox": (".pst",),
+    "convert it to .epub": (".mobi", ".azw3"),
 }
+UNREAD: dict[str, str] = {suffix: advice for advice, suffixes in _ADVICE.items() for suffix in suffixes}
 """Suffixes of documents that are not read, and what their owner can do."""
+SHARED: frozenset[str] = frozenset((".dot", ".key", ".numbers", ".one", ".pages", ".pot", ".pub"))
+"""Those of them that text files have, too (graphs, keys, translations, lists). Where it is text, it is read."""

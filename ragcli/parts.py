@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragcli.errors import ModelMissing, UsageError
-from ragcli.prompting import Template
 from ragcli.settings import Settings, home, index_folder
 
 if TYPE_CHECKING:
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from ragcli.generation.judge import Judge
     from ragcli.llama.embedder import GgufEmbedder
     from ragcli.llama.process import LlamaProcess
-    from ragcli.models.store import ModelStore
+    from ragcli.models.store import ModelStore, StoredModel
     from ragcli.parsing.pool import ParserPool
+    from ragcli.prompting import Template
     from ragcli.sources import Walk
     from ragcli.storage.bundle import Bundle
     from ragcli.storage.index import Index
 
     Download = Callable[[str, int, int], None]
+    OpenProcess = Callable[[], LlamaProcess]
 
 
 def model_store() -> ModelStore:
@@ -36,30 +38,32 @@ def model_store() -> ModelStore:
     return ModelStore(home() / "models")
 
 
-def embedder(
-    name: str, settings: Settings, process: LlamaProcess, on_download: Download
-) -> OnnxEmbedder | GgufEmbedder:
+def embedder(name: str, settings: Settings, process: OpenProcess, on_download: Download) -> OnnxEmbedder | GgufEmbedder:
     """Return the encoder called `name`, fetched if it is not in the store; "" means the default for a new index.
 
     A GGUF encoder of the store runs in `process`.
     """
     from ragcli.embedding.onnx import OnnxEmbedder
+    from ragcli.models.catalog import ENCODERS
+
+    if name and name not in ENCODERS:
+        return _gguf_embedder(name, settings, process)
+    stored = (model_store().get(name) if name else None) or _fetched(name, settings, on_download)
+    return OnnxEmbedder(stored.folder, ENCODERS[stored.id], stored.fingerprint)
+
+
+def _fetched(name: str, settings: Settings, on_download: Download) -> StoredModel:
+    """Return a known encoder, fetched if need be; "" means the default."""
     from ragcli.models import download
     from ragcli.models.catalog import ENCODERS
 
     store = model_store()
     if not name:
-        stored = download.default_encoder(store, progress=on_download, offline=settings.offline)
-    elif name in ENCODERS:
-        stored = store.get(name) or download.fetch_encoder(
-            ENCODERS[name], store, progress=on_download, offline=settings.offline
-        )
-    else:
-        return _gguf_embedder(name, settings, process)
-    return OnnxEmbedder(stored.folder, ENCODERS[stored.id], stored.fingerprint)
+        return download.default_encoder(store, progress=on_download, offline=settings.offline)
+    return download.fetch_encoder(ENCODERS[name], store, progress=on_download, offline=settings.offline)
 
 
-def _gguf_embedder(name: str, settings: Settings, process: LlamaProcess) -> GgufEmbedder:
+def _gguf_embedder(name: str, settings: Settings, process: OpenProcess) -> GgufEmbedder:
     from ragcli.llama.embedder import GgufEmbedder, habits
     from ragcli.llama.gguf import inspect
     from ragcli.models.catalog import ENCODERS
@@ -70,13 +74,12 @@ def _gguf_embedder(name: str, settings: Settings, process: LlamaProcess) -> Gguf
             f"no encoder is called {name!r}",
             f"the known ones are {', '.join(ENCODERS)}; `ragcli models add FILE.gguf` adds another",
         )
-    return GgufEmbedder(
-        inspect(stored.entry), process, id=name, fingerprint=stored.fingerprint, device=settings.device, **habits(name)
-    )
+    info, device = inspect(stored.entry), settings.device
+    return GgufEmbedder(info, process(), id=name, fingerprint=stored.fingerprint, device=device, **habits(name))
 
 
 def embedder_of(
-    index: Index, settings: Settings, process: LlamaProcess, on_download: Download
+    index: Index, settings: Settings, process: OpenProcess, on_download: Download
 ) -> OnnxEmbedder | GgufEmbedder:
     """Return the encoder that an index was built with, and make sure that it is the same.
 
@@ -192,11 +195,19 @@ def check_ocr(settings: Settings) -> str:
 
 
 @contextmanager
-def llama_process(settings: Settings) -> Iterator[LlamaProcess]:
-    """Give the process of llama.cpp, which starts with the first model in it and ends with the body."""
-    from ragcli.llama.process import LlamaProcess
+def llama_process(settings: Settings) -> Iterator[OpenProcess]:
+    """Give what returns the process of llama.cpp, which starts with the first model in it and ends with the body.
 
-    with LlamaProcess(home() / "hosts.json", seconds=settings.generate_seconds) as process:
+    Most encoders need none, and then nothing of it is loaded.
+    """
+    with ExitStack() as stack:
+
+        @cache
+        def process() -> LlamaProcess:
+            from ragcli.llama.process import LlamaProcess
+
+            return stack.enter_context(LlamaProcess(home() / "hosts.json", seconds=settings.generate_seconds))
+
         yield process
 
 
@@ -213,7 +224,7 @@ class Models:
 
 @contextmanager
 def language_models(
-    settings: Settings, process: LlamaProcess, adapter: Path | None = None, adapter_scale: float = 1.0
+    settings: Settings, process: OpenProcess, adapter: Path | None = None, adapter_scale: float = 1.0
 ) -> Iterator[Models]:
     """Give the models that the settings name, and close them in any case. Those in files run in `process`.
 
@@ -265,30 +276,32 @@ def generator(name: str, settings: Settings) -> Generator:
 def about_llama(settings: Settings) -> dict[str, Any]:
     """Return {"devices": [{"name", "kind", "description"}], "offload"} of llama.cpp. Raises ModelFailed."""
     with llama_process(settings) as process:
-        return process.about()
+        return process().about()
 
 
 def template(settings: Settings) -> Template:
     """Return the words around passages and question. Raises UsageError."""
+    from ragcli.prompting import Template
+
     return Template.read(Path(settings.prompt).expanduser()) if settings.prompt else Template.shipped("answer")
 
 
 @contextmanager
-def reranker(settings: Settings, process: LlamaProcess) -> Iterator[Reranker | None]:
+def reranker(settings: Settings, process: OpenProcess) -> Iterator[Reranker | None]:
     """Give the reranker that the settings name, or None. Raises ModelMissing or ModelBad."""
     if not settings.rerank:
         yield None
         return
     from ragcli.llama.engine import LlamaReranker
 
-    with closing(LlamaReranker(_gguf(settings.rerank), process=process)) as one:
+    with closing(LlamaReranker(_gguf(settings.rerank), process=process())) as one:
         yield one
 
 
 def _generator(
     name: str,
     settings: Settings,
-    process: LlamaProcess | None,
+    process: OpenProcess | None,
     adapter: Path | None = None,
     adapter_scale: float = 1.0,
 ) -> Generator:
@@ -307,7 +320,7 @@ def _generator(
         adapter=adapter,
         adapter_scale=adapter_scale,
         seconds=settings.generate_seconds,
-        process=process,
+        process=None if process is None else process(),
     )
 
 

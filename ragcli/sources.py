@@ -20,7 +20,7 @@ from typing import BinaryIO
 from pathspec import GitIgnoreSpec
 
 from ragcli.errors import ParseFailed, UsageError
-from ragcli.formats import BY_SUFFIX, UNREAD, VERSIONS
+from ragcli.formats import BY_SUFFIX, SHARED, UNREAD, VERSIONS
 from ragcli.records import Format, SourceFile
 
 IGNORE_FILES = (".gitignore", ".ragcliignore")
@@ -265,8 +265,10 @@ def _format(path: Path) -> Format | Skipped:
     suffix = path.suffix.lower()
     if suffix in BY_SUFFIX:
         return BY_SUFFIX[suffix].name
-    if suffix in UNREAD:
-        return Skipped(path, f"binary ({suffix} is not read: {UNREAD[suffix]})")
+    advice = f" ({suffix} is not read: {UNREAD[suffix]})" if suffix in UNREAD else ""
+    binary = Skipped(path, f"binary{advice}")
+    if advice and suffix not in SHARED:
+        return binary
     try:
         with _open(path) as stream:
             head = stream.read(_SNIFF)
@@ -275,12 +277,12 @@ def _format(path: Path) -> Format | Skipped:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16 says so itself
         return "text"
     if b"\0" in head:
-        return Skipped(path, "binary")
+        return binary
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:
         if error.start < len(head) - 4:
-            return Skipped(path, "binary")
+            return binary
     return "text"
 
 

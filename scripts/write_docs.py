@@ -137,7 +137,10 @@ def formats_table() -> str:
 def suffixes_list() -> str:
     """Return every suffix of every format."""
     lines = (f"- {one.label}: {' '.join(f'`{suffix}`' for suffix in one.suffixes)}" for one in formats.FORMATS)
-    unread = ", ".join(f"`{suffix}` ({advice})" for suffix, advice in formats.UNREAD.items())
+    groups: dict[str, list[str]] = {}
+    for suffix, advice in formats.UNREAD.items():
+        groups.setdefault(advice, []).append(f"`{suffix}`")
+    unread = ", ".join(f"{' '.join(suffixes)} ({advice})" for advice, suffixes in groups.items())
     return "\n".join(lines) + f"\n\nNot read, and said so: {unread}."
 
 

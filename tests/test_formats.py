@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from shared import ROOT, Done
 
-from ragcli.formats import BY_SUFFIX, FORMATS, UNREAD
+from ragcli.formats import BY_SUFFIX, FORMATS, SHARED, UNREAD
 from ragcli.parsing.pool import ParserPool
 
 Ragcli = Callable[..., Done]
@@ -29,6 +29,12 @@ def test_no_suffix_belongs_to_two_formats() -> None:
     suffixes = [suffix for one in FORMATS for suffix in one.suffixes]
     assert len(suffixes) == len(set(suffixes)) == len(BY_SUFFIX)
     assert not set(suffixes) & set(UNREAD)
+    assert set(UNREAD) > SHARED
+
+
+def test_advice_leads_to_a_format_that_is_read() -> None:
+    for suffix, advice in UNREAD.items():
+        assert advice.rpartition(" ")[2] in BY_SUFFIX, suffix
 
 
 def test_what_is_planted_in_files_of_every_format_is_found(

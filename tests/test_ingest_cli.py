@@ -114,13 +114,15 @@ def test_a_dry_run_changes_nothing(ragcli: Ragcli, docs: Path, home: Path) -> No
     write(docs, "new.md", "New.")
     (docs / "roof.md").unlink()
     done = ragcli("ingest", docs, "--dry-run")
-    assert (done.code, done.out) == (0, "1 added, 1 updated, 1 unchanged, 1 removed, 0 failed\n")
-    assert "dry run: nothing was changed" in done.err
+    assert (done.code, done.out) == (0, "would add 1, update 1, remove 1; 1 unchanged\n")
+    assert "dry run: nothing was changed" in done.err and "embedded" not in done.err
     assert "that would take about 2 s\n" in done.err
     (docs / "手册.md").rename(docs / "manual.md")
     foretold = ragcli("ingest", docs, "--dry-run", "--json").json
     assert [foretold[name] for name in ("added", "updated", "moved", "unchanged", "removed")] == [1, 1, 1, 0, 1]
     assert 2 <= foretold["estimate_s"] < 3
+    done = ragcli("ingest", docs, docs / "nowhere", "--dry-run")
+    assert done.out == "would add 1, update 1, move 1, remove 1; 0 unchanged, 1 failed\n"
     (docs / "manual.md").rename(docs / "手册.md")
     assert {path: path.read_bytes() for path in (home / "index").rglob("*") if path.is_file()} == before
     assert ragcli("search", "slate roof", "--json").json["hits"][0]["source"] == "roof.md"

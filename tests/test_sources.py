@@ -91,6 +91,23 @@ def test_what_is_no_text_is_skipped_by_its_content(docs: Path) -> None:
     assert skipped["letter.doc"].startswith("binary (.doc is not read")
 
 
+def test_known_formats_that_are_not_read_get_a_hint(docs: Path) -> None:
+    """Where a suffix has two meanings, the content tells: a key of letters is text, Keynote's is not."""
+    (docs / "budget.ODS").write_bytes(b"PK\0\0")
+    (docs / "page.mht").write_bytes(b"From: <Saved by a browser>\r\n")
+    for name in ("talk.key", "notes.one"):
+        (docs / name).write_bytes(b"PK\0\0")
+    write(docs, "server.key", "id.pub", "graph.dot")
+    files, skipped = walked(docs)
+    assert files == ["graph.dot", "id.pub", "server.key"]
+    assert skipped == {
+        "budget.ODS": "binary (.ods is not read: save it as .xlsx)",
+        "page.mht": "binary (.mht is not read: save it as .html)",
+        "talk.key": "binary (.key is not read: export it as .pptx)",
+        "notes.one": "binary (.one is not read: export it as .docx)",
+    }
+
+
 def test_files_over_the_limit_are_skipped(docs: Path) -> None:
     with (docs / "huge.txt").open("wb") as stream:
         stream.truncate(100_000_000)  # one line of 100 MB, none of it read

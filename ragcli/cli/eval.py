@@ -12,25 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ragcli import __version__
-from ragcli.cli import asking, console, options
-from ragcli.cli.search import how
+from ragcli.cli import asking, console, eval_summary, options
+from ragcli.cli.search import how, searching
 from ragcli.errors import UsageError
 
 if TYPE_CHECKING:
     from ragcli.answering import Answer
-    from ragcli.evaluation.cases import CaseFile
-    from ragcli.evaluation.compare import Agreement, Breach, Comparison
     from ragcli.evaluation.judging import Judging
     from ragcli.evaluation.records import Case, Row
     from ragcli.evaluation.runs import Run
     from ragcli.generation.judge import Judge
     from ragcli.settings import Settings
-
-_SHOWN = (
-    *("correct", "illusory", "flexible", "hit@1", "hit@5", "mrr", "ndcg@10", "gold_chars@5", "em", "f1", "key_facts"),
-    *("support", "citation_recall", "citation_precision", "copied", "abstain_precision", "abstain_recall"),
-)
-_FLIPPED = 10
 
 
 def eval(  # noqa: A001
@@ -122,6 +114,8 @@ def eval(  # noqa: A001
         raise UsageError("--resume goes on with a file of rows", "name it: --rows ROWS.jsonl")
     if retrieval_only and answers is not None:
         raise UsageError("give --retrieval-only or --answers, not both")
+    if retrieval_only and human_labels is not None:
+        raise UsageError("give --retrieval-only or --human-labels, not both", "people's labels are of answers")
     file = case_files.read_cases("-" if cases == "-" else Path(cases))
     chosen = file.cases[: first or None]
     before = None if baseline is None else runs.read_run(baseline)
@@ -129,7 +123,7 @@ def eval(  # noqa: A001
     for warning in file.warnings:
         console.warn(warning)
     if check:
-        _say_checked(file, json=json)
+        eval_summary.show_checked(file, json=json)
         return
     with ExitStack() as stack:
         how_, filters = how(mode, collection, source, min_score)
@@ -159,12 +153,17 @@ def eval(  # noqa: A001
             def scored(done: Mapping[str, Row]) -> Iterator[Row]:
                 return running.score_all(chosen, recorded.responses, done)
         else:
-            asker = stack.enter_context(asking.asker(settings, request))
-            corpus = running.IndexCorpus(asker.index, asker.embedder, how_, filters, asker.reranker)
+            if retrieval_only:  # no language model is loaded, or even needed
+                found = stack.enter_context(searching(settings))
+            else:
+                asker = stack.enter_context(asking.asker(settings, request))
+                found = asker.index, asker.embedder, asker.reranker
+            index_, embedder, reranker = found
+            corpus = running.IndexCorpus(index_, embedder, how_, filters, reranker)
             made |= {"corpus": corpus.fingerprint(), "settings": _settings_fingerprint(settings, request)}
             _warn_gold(chosen, corpus, strict=file.form == "ragcli", name=cases)
             if retrieval_only:
-                made["model"] = "retrieval only"
+                made |= {"model": "retrieval only", "judge": None}
 
                 def scored(done: Mapping[str, Row]) -> Iterator[Row]:
                     return running.search_all(chosen, corpus, max(limit, 10), done)
@@ -198,8 +197,6 @@ def eval(  # noqa: A001
         settings.stage_sure,
     )
     run = runs.summarize(ordered, made, thresholds, seed=seed)
-    if retrieval_only:
-        run = runs.retrieval_part(run)
     comparison = None if before is None else compare.compare(run, before, seed=seed)
     agreement = None if labels is None else compare.agreement(ordered, labels)
     more: dict[str, Any] = {}
@@ -226,14 +223,10 @@ def eval(  # noqa: A001
     if json:
         console.write_json({**run.to_json(), **more})
     else:
-        _show(run, comparison, agreement, more.get("human", {}).get("declared"), breaches, report)
+        people = more.get("human", {}).get("declared")
+        eval_summary.show(run, comparison, agreement, people, breaches, report)
         if judging is not None:
-            told = more["judge"]
-            kappa = told["agreement"]["kappa"]
-            console.write(
-                f"judge: {told['asked']} questions, {told['unscored']} unscored; agrees with the outcomes at kappa "
-                f"{'-' if kappa is None else format(kappa, '.2f')} over {told['agreement']['n']} rows"
-            )
+            eval_summary.show_judge(more["judge"])
     if breaches:
         raise typer.Exit(1)
 
@@ -259,27 +252,6 @@ def _limits(given: list[str] | None, option: str) -> dict[str, float]:
         except ValueError:
             raise UsageError(f"{option} {text}: expected METRIC=NUMBER", f"for example {option} hit@5=0.9") from None
     return limits
-
-
-def _say_checked(file: CaseFile, *, json: bool) -> None:
-    families: dict[str, int] = {}
-    for case in file.cases:
-        families[case.family or "-"] = families.get(case.family or "-", 0) + 1
-    answerable = sum(case.answerable for case in file.cases)
-    if json:
-        console.write_json(
-            {
-                "cases": len(file.cases),
-                "answerable": answerable,
-                "form": file.form,
-                "families": families,
-                "sha256": file.sha256,
-                "warnings": list(file.warnings),
-            }
-        )
-        return
-    console.write(f"{len(file.cases)} cases ({file.form}), {answerable} of them answerable: fine")
-    console.write(", ".join(f"{name} {count}" for name, count in sorted(families.items())))
 
 
 def _warn_gold(cases: tuple[Case, ...], corpus: Any, *, strict: bool, name: str) -> None:
@@ -347,58 +319,3 @@ def _write_report(path: Path, run: dict[str, Any], rows: list[Row], before: Run 
     ]
     text = render(run, told, None if before is None else before.to_json())
     runs.write_whole(path, text.encode("utf-8", "backslashreplace"))
-
-
-def _show(
-    run: Run,
-    comparison: Comparison | None,
-    agreement: Agreement | None,
-    people: Mapping[str, Any] | None,
-    breaches: list[Breach],
-    report: Path | None,
-) -> None:
-    """Print a summary."""
-    told = run.to_json()
-    outcomes = ", ".join(f"{count} {name}" for name, count in told["outcomes"].items())
-    console.write(f"{len(run.questions)} questions" + (f": {outcomes}" if outcomes else ", retrieval alone"))
-    for name in [*(n for n in _SHOWN if n in run.metrics), *(["latency_ms"] if "latency_ms" in run.metrics else [])]:
-        figure = run.metrics[name]
-        if figure.value is None:
-            continue
-        digits = 0 if name == "latency_ms" else 3
-        interval = "" if figure.low is None else f"  {figure.low:.{digits}f} to {figure.high:.{digits}f}"
-        change = comparison.metrics.get(name) if comparison is not None else None
-        drift = "" if change is None else f"   {change.value:+.{digits}f} (p {change.p:.3f})"
-        console.write(f"  {name:20} {figure.value:8.{digits}f}{interval:20}  n {figure.n}{drift}")
-    for kind, groups in run.by.items():
-        for group, metrics in groups.items():
-            one = metrics.get("correct")
-            if one is not None and one.value is not None and "correct" in run.metrics:
-                console.write(f"  {kind} {group:15} correct {one.value:.3f}  n {one.n}", "dim")
-    if told["causes"]:
-        console.write("why: " + ", ".join(f"{name} {count}" for name, count in told["causes"].items()))
-    if outcomes:
-        console.write(_stage_line(told["stage"]), "bold")
-    if comparison is not None:
-        for label, ids in (("gained", comparison.gained), ("lost", comparison.lost)):
-            if ids:
-                console.write(f"{label}: {', '.join(ids[:_FLIPPED])}" + (" ..." if len(ids) > _FLIPPED else ""))
-    if agreement is not None and people is not None:
-        for name, one in agreement.to_json().items():
-            kappa = "-" if one["kappa"] is None else f"{one['kappa']:.2f}"
-            console.write(f"people's labels, {name}: kappa {kappa} over {one['n']} rows")
-        console.write("by people's labels: " + _stage_line(people))
-    for breach in breaches:
-        console.write(str(breach), "red")
-    if report is not None:
-        console.say(f"report: {report}", "dim")
-
-
-def _stage_line(stage: Mapping[str, Any]) -> str:
-    p = " / ".join(f"{one:.2f}" for one in stage["p"])
-    if stage["declared"] is not None:
-        name = ("illusory", "rigid", "flexible")[stage["declared"] - 1]
-        return f"stage {stage['declared']} ({name}); probabilities of 1 / 2 / 3: {p}"
-    lacking = "".join(f"; missing: {one}" for one in stage["missing"])
-    more = "" if stage["more_rows"] is None else f": about {stage['more_rows']} more rows would decide"
-    return f"stage undecided{more}; probabilities of 1 / 2 / 3: {p}{lacking}"

@@ -83,7 +83,7 @@ def ingest(
         else:
             report = _foretold(planning.plan(wanted, walk, ()), None)
         console.say("dry run: nothing was changed", "dim")
-        finish(report, start, json=json)
+        finish(report, start, json=json, foretold=True)
         if not json and report.estimate_s:
             console.say(f"that would take about {_duration(report.estimate_s)}", "dim")
         return
@@ -216,21 +216,36 @@ def _warn_unreadable(report: Report, encoder: str) -> None:
         console.hint("`ragcli rebuild --encoder multilingual-e5-small` reads 100 languages")
 
 
-def finish(report: Report, start: float, *, json: bool) -> None:
-    """Print what a run has done that began at `start`, by the clock `time.perf_counter`."""
+def finish(report: Report, start: float, *, json: bool, foretold: bool = False) -> None:
+    """Print what a run has done that began at `start`, by the clock `time.perf_counter`; `foretold`: would do."""
     report.seconds = time.perf_counter() - start
     if json:
         console.write_json(report.to_json())
     else:
-        _show(report)
+        console.write(_would(report) if foretold else _did(report))
+        _show_entries(report)
+        console.say(_totals(report) if foretold else f"{_totals(report)}; {_embedded(report)}", "dim")
 
 
-def _show(report: Report) -> None:
+def _did(report: Report) -> str:
     moved = f"{report.moved} moved, " if report.moved else ""
-    console.write(
+    return (
         f"{report.added} added, {report.updated} updated, {moved}{report.unchanged} unchanged, "
         f"{report.removed} removed, {len(report.failed)} failed"
     )
+
+
+def _would(report: Report) -> str:
+    """Say what a run would do. Files are not read for that: those that fail are the ones that are known to."""
+    moved = f"move {report.moved}, " if report.moved else ""
+    failed = f", {len(report.failed)} failed" if report.failed else ""
+    return (
+        f"would add {report.added}, update {report.updated}, {moved}remove {report.removed}; "
+        f"{report.unchanged} unchanged{failed}"
+    )
+
+
+def _show_entries(report: Report) -> None:
     for kind, style in (("failed", "red"), ("warnings", "yellow"), ("skipped", "dim")):
         entries = [entry for entry in getattr(report, kind) if entry["path"]]
         for entry in entries[:_SHOWN]:
@@ -238,13 +253,16 @@ def _show(report: Report) -> None:
             console.say(line.replace("\n", "\\n"), style)  # a file's name must not look like lines of ours
         if len(entries) > _SHOWN:
             console.say(f"  and {len(entries) - _SHOWN} more {kind}; --json lists all", style)
+
+
+def _totals(report: Report) -> str:
+    return f"{report.documents} documents and {report.chunks} chunks in the index"
+
+
+def _embedded(report: Report) -> str:
     rate = (
         f", {report.embedded / report.phases['embed']:.0f} chunks/s"
         if report.embedded and report.phases["embed"]
         else ""
     )
-    console.say(
-        f"{report.documents} documents and {report.chunks} chunks in the index; "
-        f"{report.embedded} embedded in {report.seconds:.1f} s{rate}",
-        "dim",
-    )
+    return f"{report.embedded} embedded in {report.seconds:.1f} s{rate}"

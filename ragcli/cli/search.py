@@ -15,7 +15,7 @@ from ragcli.errors import UsageError
 
 if TYPE_CHECKING:
     from ragcli.embedding.base import Embedder, Reranker
-    from ragcli.llama.process import LlamaProcess
+    from ragcli.parts import OpenProcess
     from ragcli.records import Hit
     from ragcli.retrieval import Filters, Mode, Result
     from ragcli.settings import Settings
@@ -93,7 +93,7 @@ def searching(settings: Settings) -> Iterator[tuple[Index, Embedder, Reranker | 
 
 
 @contextlib.contextmanager
-def opened(settings: Settings, process: LlamaProcess) -> Iterator[tuple[Index, Embedder]]:
+def opened(settings: Settings, process: OpenProcess) -> Iterator[tuple[Index, Embedder]]:
     """Open the index for reading, with its encoder. Raises where it is damaged."""
     from ragcli import parts
 

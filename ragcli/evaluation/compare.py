@@ -101,7 +101,11 @@ def compare(run: Run, baseline: Run, confidence: float = 0.95, seed: int = 0) ->
     if not pairs:
         raise UsageError("the baseline has no question in common with this run", "name a run over the same cases")
     pairs.sort(key=lambda pair: pair[0].id)
-    correct = [(now.outcome == "correct", was.outcome == "correct", now, was) for now, was in pairs]
+    correct = [
+        (now.outcome == "correct", was.outcome == "correct", now, was)
+        for now, was in pairs
+        if now.outcome and was.outcome  # else nothing was asked
+    ]
     differences = {name: _difference(name, pairs, confidence, seed) for name in _names(pairs)}
     return Comparison(
         {name: difference for name, difference in differences.items() if difference is not None},
@@ -275,15 +279,15 @@ def _bad_line(path: Path, number: int, reason: str) -> UsageError:
 
 
 def agreement(rows: Sequence[Row], labels: Mapping[str, Label]) -> Agreement:
-    """Return how far our labels agree with people's. Raises UsageError where no row has a label.
+    """Return how far our labels agree with people's. Raises UsageError where no answer has a label.
 
     People know illusory, rigid and flexible: a row that we call literal or abstain-ok is compared only where a person
     uses one of these two words as well.
     """
-    pairs = [(labels[row.case.id], row) for row in rows if row.case.id in labels]
+    pairs = [(labels[row.case.id], row) for row in rows if row.case.id in labels and row.outcome]
     if not pairs:
         raise UsageError("no label names a case of this run", "the ids of both files must be the same")
-    outcomes = [(label.outcome, row.outcome) for label, row in pairs if label.outcome is not None]
+    outcomes = [(label.outcome, row.outcome) for label, row in pairs if label.outcome is not None and row.outcome]
     stages = [
         (label.stage, row.stage)
         for label, row in pairs
@@ -307,7 +311,7 @@ def relabelled(rows: Sequence[Row], labels: Mapping[str, Label]) -> list[Row]:
     """
     found = []
     for row in rows:
-        if (label := labels.get(row.case.id)) is None:
+        if (label := labels.get(row.case.id)) is None or not row.outcome:
             continue
         outcome = label.outcome or row.outcome
         stage = label.stage or _stage_from_outcome(row, outcome)

@@ -85,7 +85,7 @@ class Judging:
 
         A row of retrieval alone, which has no answer, is returned as it is.
         """
-        if row.response.contexts is None and row.response.hits:
+        if row.outcome is None:
             return row
         metrics: dict[str, float | None] = {}
         passages = None if row.response.contexts is None else [c.text for c in row.response.contexts[:MOST]]

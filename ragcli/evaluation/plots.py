@@ -175,7 +175,7 @@ def _right_by_rank(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, int, in
     counted: dict[int, list[int]] = {}
     for row in rows:
         found = row["metrics"].get("mrr")
-        if found is None or not row["answerable"]:
+        if found is None or not row["answerable"] or not row["outcome"]:
             continue
         rank = round(1 / found) if found > 1e-6 else 0
         place = rank if rank <= 5 else 6
@@ -190,7 +190,7 @@ def _scores_by_rank(rows: Iterable[Mapping[str, Any]], correct: bool) -> dict[in
     """Return the retrieval scores by rank, of the rows whose answer is correct or of those whose answer is not."""
     scores: dict[int, list[float]] = {}
     for row in rows:
-        if (row["outcome"] == "correct") == correct:
+        if row["outcome"] and (row["outcome"] == "correct") == correct:
             for hit in row["hits"]:
                 if hit["score"] is not None and hit["rank"] and 1 <= hit["rank"] <= MOST_RANKS:
                     scores.setdefault(int(hit["rank"]), []).append(hit["score"])

@@ -83,11 +83,14 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A scored case. A metric that could not be scored is None, never 0. `document` is the first gold source, or ""."""
+    """A scored case. A metric that could not be scored is None, never 0. `document` is the first gold source, or "".
+
+    `outcome` is None where nothing was asked.
+    """
 
     case: Case
     response: Response
-    outcome: Outcome
+    outcome: Outcome | None
     stage: Stage | None
     cause: str | None
     metrics: Mapping[str, float | None] = field(default_factory=dict)

@@ -87,7 +87,7 @@ def render(run: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], baseline: 
         style=Markup(style),
         script=Markup(script),
         data=Markup(_json({"rows": kept, "passages": passages})),
-        outcomes=Counter(row["outcome"] for row in kept),
+        outcomes=Counter(row["outcome"] for row in kept if row["outcome"]),
         count=len(kept),
         stage=_stage(run, baseline),
         metrics=_metrics(run.get("metrics")),

@@ -13,7 +13,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, get_args
@@ -30,14 +30,15 @@ LARGEST_RUN = 512 << 20
 LONGEST_LINE = 64 << 20
 _OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
 _STAGES: frozenset[str] = frozenset(get_args(Stage))
+_NO_STAGE: Mapping[str, Any] = {"declared": None, "p": [None, None, None]}
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a run keeps of one case: enough to be compared, pair by pair."""
+    """What a run keeps of one case: enough to be compared, pair by pair. `outcome` is None where nothing was asked."""
 
     id: str
-    outcome: Outcome
+    outcome: Outcome | None
     stage: Stage | None = None
     document: str = ""
     metrics: Mapping[str, float | None] = field(default_factory=dict)
@@ -81,7 +82,15 @@ def figures(row: Row) -> dict[str, float | None]:
 
     `correct` for every row; `abstain_precision` for refusals and `abstain_recall` for unanswerable cases, 1 where both;
     `illusory` for every row; `flexible` for cases that ask for an explanation; `latency_ms` where the time is known.
+    Where nothing was asked, the time alone.
     """
+    added = {} if row.outcome is None else _answer_figures(row)
+    if row.response.ms is not None:
+        added["latency_ms"] = row.response.ms
+    return {**added, **row.metrics}
+
+
+def _answer_figures(row: Row) -> dict[str, float | None]:
     case = row.case
     refused = row.outcome == "refusal" or (not case.answerable and row.outcome == "correct")
     added: dict[str, float | None] = {"correct": float(row.outcome == "correct")}
@@ -92,9 +101,7 @@ def figures(row: Row) -> dict[str, float | None]:
     added["illusory"] = float(row.stage == "illusory" or (row.stage is None and row.outcome == "incorrect"))
     if case.answerable and case.family in EXPLAINING:
         added["flexible"] = None if row.stage is None else float(row.stage == "flexible")
-    if row.response.ms is not None:
-        added["latency_ms"] = row.response.ms
-    return {**added, **row.metrics}
+    return added
 
 
 def summarize(
@@ -104,10 +111,14 @@ def summarize(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Run:
-    """Return the run of `rows`. Their order does not matter. Raises UsageError where there are none."""
+    """Return the run of `rows`. Their order does not matter. Raises UsageError where there are none.
+
+    Rows for which nothing was asked have no part in the stage.
+    """
     ordered = sorted(rows, key=lambda row: row.case.id)
     if not ordered:
         raise UsageError("there are no rows to summarize", "give a case file with at least one case")
+    asked = [row for row in ordered if row.outcome is not None]
     scored = [(row, figures(row)) for row in ordered]
     groups: dict[str, dict[str, list[tuple[Row, dict[str, float | None]]]]] = {"lang": {}, "family": {}}
     for row, its in scored:
@@ -120,28 +131,11 @@ def summarize(
             kind: {group: _summary(members, confidence, seed) for group, members in sorted(named.items())}
             for kind, named in groups.items()
         },
-        declare(ordered, thresholds, seed=seed).to_json(),
+        declare(asked, thresholds, seed=seed).to_json() if asked else _NO_STAGE,
         dict(Counter(row.cause for row in ordered if row.cause is not None).most_common()),
         {name: fingerprints.get(name) for name in (*FINGERPRINTS, *sorted(set(fingerprints) - {*FINGERPRINTS}))},
         tuple(Question(row.case.id, row.outcome, row.stage, row.document, its) for row, its in scored),
-        dict(Counter(row.outcome for row in ordered).most_common()),
-    )
-
-
-def retrieval_part(run: Run) -> Run:
-    """Return a run in which nothing was asked: what rows say of answers is left out."""
-    asked = {"correct", "illusory", "flexible", "abstain_precision", "abstain_recall", "abstain_f1"}
-
-    def found(figures: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in figures.items() if name not in asked}
-
-    return replace(
-        run,
-        metrics=found(run.metrics),
-        by={kind: {group: found(one) for group, one in groups.items()} for kind, groups in run.by.items()},
-        stage={"declared": None, "p": [None, None, None]},
-        outcomes={},
-        questions=tuple(replace(question, metrics=found(question.metrics)) for question in run.questions),
+        dict(Counter(row.outcome for row in ordered if row.outcome is not None).most_common()),
     )
 
 
@@ -262,11 +256,21 @@ def _read_figures(data: Mapping[str, Mapping[str, Any]]) -> dict[str, Figure]:
 
 
 def _question(data: Mapping[str, Any]) -> Question:
-    outcome, stage = data["outcome"], data["stage"]
-    if outcome not in _OUTCOMES or not (stage is None or stage in _STAGES):
-        raise ValueError(f"question {data['id']!r} has the outcome {outcome!r} and the stage {stage!r}")
     metrics = {str(name): _number(value) for name, value in data["metrics"].items()}
-    return Question(str(data["id"]), outcome, stage, str(data["document"]), metrics)
+    return Question(str(data["id"]), *_verdict(data), str(data["document"]), metrics)
+
+
+def _verdict(data: Mapping[str, Any]) -> tuple[Outcome | None, Stage | None]:
+    """Return outcome and stage. Where nothing was asked there is none, which earlier files call a refusal.
+
+    Raises ValueError, and TypeError for what is not even a word.
+    """
+    outcome, stage = data.get("outcome"), data.get("stage")
+    if not (outcome is None or outcome in _OUTCOMES) or not (stage is None or stage in _STAGES):
+        raise ValueError(f"{data['id']!r} has the outcome {outcome!r} and the stage {stage!r}")
+    if outcome == "refusal" and stage is None:  # a refusal that was given always has a stage
+        outcome = None
+    return outcome, stage
 
 
 def _number(value: object) -> float | None:
@@ -320,8 +324,9 @@ def row_to_json(row: Row) -> dict[str, Any]:
 
 def row_from_json(data: Mapping[str, Any], case: Case) -> Row:
     """Return the row of `case` that `row_to_json` gave. Raises KeyError, TypeError, ValueError, AttributeError."""
-    outcome, stage, contexts = data["outcome"], data["stage"], data.get("contexts")
-    if outcome not in _OUTCOMES or not (stage is None or stage in _STAGES) or not isinstance(data["answer"], str):
+    outcome, stage = _verdict(data)
+    contexts = data.get("contexts")
+    if not isinstance(data["answer"], str):
         raise ValueError("it is not a row")
     response = Response(
         case.id,

@@ -60,7 +60,7 @@ def score_retrieval(case: Case, hits: Sequence[Mapping[str, Any]], ms: float, ks
     """Return the row of a case for which passages were found, and nothing was asked."""
     metrics = measure(hits, case.gold, ks) if case.gold and case.answerable else {}
     response = Response(case.id, "", None, None, hits=tuple(hits), ms=ms)
-    return Row(case, response, "refusal", None, None, metrics)
+    return Row(case, response, None, None, None, metrics)
 
 
 def _citation_metrics(response: Response) -> dict[str, float | None]:

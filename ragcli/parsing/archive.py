@@ -37,7 +37,10 @@ class Archive:
             raise ParseFailed(f"it would unpack to {size / 1e6:.0f} MB: a ZIP bomb?")
         if any(member.flag_bits & 1 for member in members):
             raise ParseFailed("it is locked by a password")
-        self._members = {member.filename: member for member in members}
+        self._members = _by_name(members)
+        self._folded: dict[str, str] = {}
+        for name in self._members:
+            self._folded.setdefault(name.lower(), name)
 
     @property
     def names(self) -> list[str]:
@@ -46,6 +49,10 @@ class Archive:
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
+
+    def name_of(self, name: str) -> str:
+        """Return what a member is called that may be spelt in other cases: of two, the first. `name` without one."""
+        return name if name in self._members else self._folded.get(name.lower(), name)
 
     def read(self, name: str, limit: int = MAX_UNPACKED) -> bytes:
         """Return a member's bytes. Raises ParseFailed where it is missing, broken, or over `limit` bytes."""
@@ -62,6 +69,19 @@ class Archive:
     def xml(self, name: str) -> Any:
         """Return the root element of an XML member. Raises ParseFailed as `read` and `parse_xml` do."""
         return parse_xml(self.read(name, MAX_XML), name)
+
+
+def _by_name(members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """Return members by their names, with the slashes that some programs write backslashes for.
+
+    Of two that so have one name, the one that is spelt so counts, else the first.
+    """
+    exact = {member.filename: member for member in members}
+    named: dict[str, zipfile.ZipInfo] = {}
+    for member in members:
+        name = member.filename.replace("\\", "/")
+        named.setdefault(name, exact.get(name, member))
+    return named
 
 
 def parse_xml(data: bytes, name: str = "its XML") -> Any:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from ragcli.errors import ParseFailed
-from ragcli.formats import BY_SUFFIX, UNREAD
+from ragcli.formats import BY_SUFFIX, SHARED, UNREAD
 from ragcli.parsing.alarm import TooLong, time_limit
 from ragcli.parsing.building import Builder, clean, squash
 from ragcli.parsing.charsets import decode_labelled
@@ -333,7 +333,7 @@ def _format(part: Part) -> Format | None:
     suffix = PurePosixPath(part.name.lower()).suffix
     if suffix in BY_SUFFIX:
         return BY_SUFFIX[suffix].name
-    if suffix in UNREAD or suffix in _ARCHIVES:
+    if suffix in _ARCHIVES or (suffix in UNREAD and suffix not in SHARED):
         return None
     return _BY_TYPE.get(part.type, "text" if part.type.startswith("text/") else None)
 

@@ -15,8 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from ragcli.errors import IndexLocked
 
 LOCK, NOTE = "writer.lock", "writer.json"
@@ -39,6 +37,8 @@ def writing(folder: Path, wait: float, on_wait: Callable[[str], None] | None = N
 
     Waits up to `wait` seconds, telling `on_wait` once whom for. Raises IndexLocked after that.
     """
+    from filelock import FileLock, Timeout  # which readers, who import this as well, never need
+
     lock = FileLock(folder / LOCK, mode=0o600, thread_local=False)
     try:
         lock.acquire(timeout=0)

@@ -96,6 +96,7 @@ def test_what_does_not_apply_is_left_out() -> None:
     assert "hit@5" not in known.metrics and "citation_recall" not in known.metrics
     found = score_retrieval(CASE, [hit(WRONG), hit(RIGHT)], 3.0, (1, 3))
     assert (found.metrics["hit@1"], found.metrics["hit@3"], found.metrics["mrr"]) == (0.0, 1.0, 0.5)
+    assert (found.outcome, found.stage, found.cause) == (None, None, None), "nothing was asked"
 
 
 def test_citations_by_alce() -> None:

@@ -54,6 +54,15 @@ def test_the_questions_that_flipped_each_way() -> None:
     assert found.worse["correct"] == ("q5", "q6") and found.worse["illusory"] == ("q3", "q7")
 
 
+def test_where_nothing_was_asked_no_question_flips() -> None:
+    searched = summarize([replace(one, outcome=None, stage=None) for one in rows("cci", [0.5, 1.0, 0.0])], PRINTS)
+    for found in (compare(searched, run("ccr")), compare(run("cri"), searched), compare(searched, searched)):
+        assert (found.gained, found.lost, found.turned, found.n) == ((), (), (), 3)
+        assert "correct" not in found.metrics and "f1" in found.metrics
+    with pytest.raises(UsageError, match="no label names a case"):
+        agreement([replace(one, outcome=None, stage=None) for one in rows("c")], {"q0": Label("q0", "correct")})
+
+
 def test_the_differences_are_the_paired_ones() -> None:
     draw = random.Random(0)
     now, then = [draw.random() for _ in range(12)], [draw.random() for _ in range(12)]

@@ -124,6 +124,23 @@ def test_retrieval_alone(ragcli: Run, documents: None, cases: Path) -> None:
     assert done.json["outcomes"] == {}
 
 
+def test_retrieval_alone_needs_no_language_model(
+    ragcli: Run, documents: None, cases: Path, endpoint: LocalEndpoint, tmp_path: Path
+) -> None:
+    missing = ("--model", tmp_path / "missing.gguf", "--judge", tmp_path / "missing.gguf")
+    done = ragcli("eval", cases, "--retrieval-only", "--rows", "rows.jsonl", "--report", "report.html", *missing)
+    assert done.code == 0, done.err
+    assert done.out.startswith("4 questions, retrieval alone\n") and "stage" not in done.out
+    rows = lines(tmp_path / "rows.jsonl")
+    assert {(row["outcome"], row["stage"], row["cause"]) for row in rows.values()} == {(None, None, None)}
+    assert "4</b> questions" in (tmp_path / "report.html").read_text("utf-8")
+    again = ("--retrieval-only", "--rows", "rows.jsonl", "--resume", "--model", endpoint.url)
+    assert ragcli("eval", cases, *again, "--json").json["outcomes"] == {}
+    assert lines(tmp_path / "rows.jsonl") == rows and not endpoint.asked
+    labels = write(tmp_path / "labels.jsonl", [{"id": "w", "outcome": "correct"}])
+    assert ragcli("eval", cases, "--retrieval-only", "--human-labels", labels).code == 2
+
+
 def test_recorded_answers_need_no_index(ragcli: Run, cases: Path, tmp_path: Path) -> None:
     answers = write(
         tmp_path / "answers.jsonl",

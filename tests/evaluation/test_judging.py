@@ -104,7 +104,7 @@ def test_what_needs_no_model(server: LocalEndpoint) -> None:
     assert judged(server, row("", "refusal", contexts=())) == {"f1": 0.5, "judge_correctness": 0.0}
     assert judged(server, row("36 months.", contexts=()))["judge_faithfulness"] == 0.0
     searched = row("", "refusal", contexts=None)
-    searched = replace(searched, response=replace(searched.response, hits=({"text": WARRANTY},)))
+    searched = replace(searched, outcome=None, response=replace(searched.response, hits=({"text": WARRANTY},)))
     assert judged(server, searched) == {"f1": 0.5}
 
 

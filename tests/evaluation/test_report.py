@@ -116,6 +116,14 @@ def test_an_empty_run_has_a_page(run: dict[str, Any]) -> None:
     assert "Stage: undecided" in page.text
 
 
+def test_where_nothing_was_asked_nothing_is_said_of_answers() -> None:
+    rows = [row | {"outcome": None, "stage": None, "cause": None, "answer": ""} for row in made_up_rows(8)]
+    page = Page(render({"metrics": {"hit@5": {"value": 0.5}}}, rows))
+    assert "8 questions of retrieval alone" in " ".join(page.text.split())
+    assert "Stage" not in page.text and "0 correct" not in page.text and "Answers against" not in page.text
+    assert plots.right_by_rank(page.data["rows"]) is plots.scores_by_rank(page.data["rows"]) is None
+
+
 def test_what_is_no_number_is_left_out() -> None:
     run = {
         "metrics": {"f1": {"value": float("nan"), "low": float("inf")}, "em": {"value": True}},

@@ -240,6 +240,37 @@ def test_a_row_is_the_contracts() -> None:
     assert data["metrics"] == {"f1": 0.25, "em": 0.0, "hit@5": 0.0} and data["cause"] == "ranked too low"
 
 
+def searched(id: str, mrr: float) -> Row:
+    """Return a row of retrieval alone."""
+    return replace(row(id, mrr=mrr), response=Response(id, "", ms=3.0), outcome=None, stage=None)
+
+
+def test_where_nothing_was_asked_there_is_no_outcome(tmp_path: Path) -> None:
+    rows = [searched("a", mrr=1.0), searched("b", mrr=0.5)]
+    assert row_to_json(rows[0])["outcome"] is None
+    run = summarize(rows, PRINTS)
+    assert set(run.metrics) == {"mrr", "latency_ms"} and run.metrics["mrr"].value == 0.75
+    assert (run.outcomes, run.stage["declared"], run.stage["p"]) == ({}, None, [None, None, None])
+    write_run(tmp_path / "RUN.json", run)
+    assert read_run(tmp_path / "RUN.json") == run
+    mixed = summarize([*rows, *ROWS], PRINTS)
+    assert mixed.metrics["correct"] == summarize(ROWS, PRINTS).metrics["correct"]
+    assert mixed.stage == summarize(ROWS, PRINTS).stage
+
+
+@pytest.mark.parametrize("change", [{"outcome": "refusal"}, {"outcome": None}, {}])
+def test_rows_without_an_outcome_are_resumed(change: dict[str, Any], tmp_path: Path) -> None:
+    """Earlier files call it a refusal where nothing was asked."""
+    path = tmp_path / "rows.jsonl"
+    with RowLog(path, PRINTS) as log:
+        log.append(searched("a", mrr=1.0))
+    data = json.loads(path.read_bytes())
+    del data["outcome"]
+    path.write_text(json.dumps(data | change) + "\n", "utf-8")
+    with RowLog(path, PRINTS, [searched("a", mrr=1.0).case], resume=True) as log:
+        assert log.rows == {"a": searched("a", mrr=1.0)}
+
+
 def test_without_resume_the_log_begins_anew(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("something else\n" * 5, "utf-8")

@@ -221,6 +221,7 @@ def test_attachments_are_read_by_their_own_parsers_under_their_names() -> None:
         ("application/octet-stream", "logo.png", b"x", "a picture"),
         ("application/ms-tnef", "winmail.dat", b"x", "broken: not what Outlook packs attachments into"),
         ("text/calendar", "cut.ics", b"\0" * 50, "binary, whatever its name says"),
+        ("application/octet-stream", "talk.key", b"x", "export it as .pptx"),
         ("application/octet-stream", "run.exe", b"MZ", "binary"),
         ("application/pdf", "broken.pdf", b"%PDF-1.7", None),
         ("text/plain", "nul.txt", b"\0" * 50, "binary, whatever its name says"),

@@ -129,7 +129,7 @@
     const body = element("div", "body");
     const add = (title, ...content) => body.append(element("h4", "", title), ...content);
     if (row.question.length > 200) add("Question", text(row.question));
-    add("Answer", text(row.answer || "(empty)"));
+    if (row.outcome || row.answer) add("Answer", text(row.answer || "(empty)"));
     if (!row.answerable) add("Expected", element("p", "", "no answer: the documents do not hold one"));
     else if (row.answers.length) add("Expected", ...row.answers.slice(0, 10).map((answer) => text(answer)));
     add("Verdict", values([

@@ -1,7 +1,8 @@
 """Office Open XML packages (Word, PowerPoint, Excel): parts, the relations between them, and walking their XML.
 
-Relations to places outside the package are never followed. Tags are compared by their local name alone, for the
-format's "strict" variant has other namespaces.
+Relations to places outside the package are never followed. Names of parts have no case (ECMA-376 part 2): each is
+turned into that of the container's member, so that one part has one name. Tags are compared by their local name alone,
+for the format's "strict" variant has other namespaces.
 """
 
 from __future__ import annotations
@@ -42,13 +43,14 @@ def relations(archive: Archive, part: str = "") -> dict[str, Relation]:
     Raises ParseFailed where they are broken.
     """
     folder, name = posixpath.split(part)
-    member = posixpath.join(folder, "_rels", f"{name}.rels")
+    member = archive.name_of(posixpath.join(folder, "_rels", f"{name}.rels"))
     found: dict[str, Relation] = {}
     if member in archive:
         for element in archive.xml(member):
             target = element.get("Target") or ""
             if element.get("TargetMode") != "External":
-                where = posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/")
+                target = target.replace("\\", "/")
+                where = archive.name_of(posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/"))
                 found[element.get("Id") or ""] = Relation(posixpath.basename(element.get("Type") or ""), where)
     return found
 
@@ -56,13 +58,13 @@ def relations(archive: Archive, part: str = "") -> dict[str, Relation]:
 def main_part(archive: Archive, usual: str) -> str:
     """Return the name of the part that the package is about; `usual` where it does not say."""
     kinds = {relation.kind: relation.part for relation in relations(archive).values()}
-    return kinds.get("officeDocument", usual)
+    return kinds.get("officeDocument", archive.name_of(usual))
 
 
 def title_of(archive: Archive) -> str:
     """Return the title in the file's properties, or ""."""
     try:
-        root = archive.xml("docProps/core.xml")
+        root = archive.xml(archive.name_of("docProps/core.xml"))
     except ParseFailed:  # nothing depends on it
         return ""
     return next((element.text or "" for element in root if local(element) == "title"), "")

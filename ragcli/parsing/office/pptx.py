@@ -30,6 +30,9 @@ from ragcli.records import Document
 _TITLES = frozenset(("title", "ctrTitle"))
 _BODIES = frozenset(("body", "obj"))
 _FURNITURE = frozenset(("sldNum", "dt", "ftr", "hdr"))
+_WITH_MACROS = tuple(
+    f"application/vnd.ms-powerpoint.{kind}.macroEnabled.main+xml" for kind in ("slideshow", "template")
+)
 _SAME_LINE = 228_600  # a quarter of an inch, in EMU: shapes whose tops differ by less stand side by side
 _LEVELS = range(9)
 _MAX_NAMED = 10
@@ -75,15 +78,26 @@ def _reason(error: Exception) -> ParseFailed:
     return ParseFailed(f"broken: {squash(f'{type(error).__name__}: {error}')[:100]}")
 
 
+def _opened(data: bytes) -> Any:
+    """Return a deck as python-pptx opens it, shows and templates included, which its own front door refuses."""
+    from pptx.opc.package import PartFactory
+    from pptx.package import Package
+    from pptx.parts.presentation import PresentationPart
+
+    PartFactory.part_type_for.update(dict.fromkeys(_WITH_MACROS, PresentationPart))
+    main = Package.open(io.BytesIO(data)).main_document_part
+    if not isinstance(main, PresentationPart):
+        raise ParseFailed("broken: it is no PowerPoint deck")
+    return main.presentation
+
+
 class _Deck:
     """A presentation that is being read."""
 
     def __init__(self, archive: Archive, data: bytes) -> None:
-        import pptx
-
         self.archive = archive
         self.builder = Builder()
-        self._presentation = pptx.Presentation(io.BytesIO(data))
+        self._presentation = _opened(data)
         self._layouts: dict[str, dict[int, _Placeholder]] = {}
         self._authors = self._comment_authors()
 
