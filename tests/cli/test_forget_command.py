@@ -167,8 +167,8 @@ def test_ctrl_c_while_an_index_is_removed(ragcli: Run, docs: Path, home: Path, m
         f"interrupted: a part of the index is still in {home / 'index'}\n"
         "hint: `ragcli forget --everything` finishes it\n"
     )
-    for command in (["status"], ["search", "hums"], ["ingest", docs], ["ingest", docs, "--dry-run"], ["check"]):
-        again = ragcli(*command)
+    for refused in (["status"], ["search", "hums"], ["ingest", docs], ["ingest", docs, "--dry-run"], ["check"]):
+        again = ragcli(*refused)
         assert (again.code, again.out) == (4, "")
         assert "the removal of the index in" in again.err
         assert again.err.endswith("hint: `ragcli forget --everything` finishes it\n")
