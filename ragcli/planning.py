@@ -48,7 +48,7 @@ class Plan:
     the place of a file that is gone or holds something else now, `copied` ones that of none. `claimed` are those of the
     `changed` ones that are called like an imported document, which becomes theirs. `remembered` are files
     whose content failed before; `settled` are failures that are none any more, because the file is gone, left out, or
-    as it was when it was stored. `links` are those that were followed, or may be one day: what changes behind one, it
+    as it was when it was stored. `links` are those that are followed, or may be one day: what changes behind one, it
     changes at the link, too.
     """
 

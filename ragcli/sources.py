@@ -73,16 +73,19 @@ class Walk:
 
         The order is that of names, links last: one that leads to what was read already is left out. With `places`, all
         below `start`, only what lies at or under one of those is yielded, and what is left out on the way to it. Put
-        into `links` are those that lead to anything else in the folder, or that may one day.
+        into `links` are those that lead to something in the folder, or that may one day, and those on that way.
         """
         if not start.is_dir():
             yield self._judge(start, root)
             return
         seen: set[tuple[int, int]] = set()
         met: list[tuple[Path, _Rules]] = []
-        yield from self._folder(start, root, _rules_above(start, root), seen, met, _ways(start, places))
+        links = [] if links is None else links
+        ways = _ways(start, places)
+        yield from self._folder(start, root, _rules_above(start, root), seen, met, ways)
+        links += (path for path, _ in met if path in ways)
         for path, rules in met:
-            yield from self._link(path, root, rules, seen, [] if links is None else links)
+            yield from self._link(path, root, rules, seen, links)
 
     def _folder(
         self,
@@ -143,24 +146,24 @@ class Walk:
     def _link(
         self, path: Path, root: Path, rules: _Rules, seen: set[tuple[int, int]], links: list[Path]
     ) -> Iterator[Found]:
+        leads_out = False
         try:
             target = path.resolve(strict=True)
-            if not target.is_relative_to(root.resolve()):
+            leads_out = not target.is_relative_to(root.resolve())
+            if leads_out:
                 yield Skipped(path, "a link that leads out of the folder")
             elif _identity(target.stat()) in seen:
                 yield Skipped(path, "a link to what is read anyway")
+            elif target.is_dir():
+                yield from self._folder(path, root, rules, seen, None, {})
             else:
-                links.append(path)
-                if target.is_dir():
-                    yield from self._folder(path, root, rules, seen, None, {})
-                else:
-                    yield self._judge(path, root, seen)
+                yield self._judge(path, root, seen)
         except FileNotFoundError:
-            links.append(path)
             yield Skipped(path, "a link to nothing")
         except (OSError, RuntimeError):  # RuntimeError: links that lead to each other
-            links.append(path)
             yield Skipped(path, "a link that cannot be followed")
+        if not leads_out:
+            links.append(path)
 
     def _judge(self, path: Path, root: Path, seen: set[tuple[int, int]] | None = None) -> Found:
         relative = _relative(path, root)

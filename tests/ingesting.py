@@ -13,7 +13,7 @@ import numpy as np
 from ragcli import indexing, planning
 from ragcli.parsing import reading
 from ragcli.parsing.limits import Limits
-from ragcli.planning import Removal
+from ragcli.planning import Plan, Removal
 from ragcli.records import Document, Format
 from ragcli.reporting import Report
 from ragcli.sources import Walk
@@ -85,6 +85,19 @@ def ingest(
         retry_failed=retry_failed,
         prune=prune,
     )
+    return follow(index, embedder, plan, collection, parser, may_remove, max_bytes)
+
+
+def follow(
+    index: Index,
+    embedder: Any,
+    plan: Plan,
+    collection: str = "main",
+    parser: Any = None,
+    may_remove: Callable[[Removal], bool] = lambda removal: True,
+    max_bytes: int = 50_000_000,
+) -> Report:
+    """Do what a plan says."""
     report = Report.of(plan)
     indexing.settle(index, plan, collection, report, may_remove)
     index.adopt(embedder)

@@ -11,17 +11,27 @@ from pathlib import Path
 import pytest
 
 from ragcli import watching
+from ragcli.watching import Changed
 
 PATIENCE, TICK = 20.0, 0.2
 
 
-def told(events: Iterator[bool]) -> bool:
-    """Wait for a change to be told."""
+def told(events: Iterator[Changed], *places: Path) -> bool:
+    """Wait for a change to be told: at or above all of some places, or just anywhere."""
     end = time.monotonic() + PATIENCE
-    return any(one or time.monotonic() > end for one in events) and time.monotonic() < end
+    missing = set(places)
+    for one in events:
+        missing = {place for place in missing if not _covers(one, place)}
+        if (one and not missing) or time.monotonic() > end:
+            break
+    return time.monotonic() < end
 
 
-def quiet(events: Iterator[bool], ticks: int = 3) -> bool:
+def _covers(changed: Changed, place: Path) -> bool:
+    return changed.anywhere or not changed.places.isdisjoint((place, *place.parents))
+
+
+def quiet(events: Iterator[Changed], ticks: int = 3) -> bool:
     """Return whether nothing is told for some ticks."""
     return not any(next(events) for _ in range(ticks))
 
@@ -36,7 +46,7 @@ def test_what_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, polling: 
         assert next(events), "at first everything is new"
         assert quiet(events)
         (root / "sub" / "a.md").write_text("one", "utf-8")
-        assert told(events)
+        assert told(events, root / "sub" / "a.md")
         assert quiet(events)
         (root / "sub" / ".a.md.swp").write_text("two", "utf-8")
         (root / "index" / "catalog.sqlite3").write_text("two", "utf-8")
@@ -44,14 +54,14 @@ def test_what_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, polling: 
         (root / ".git" / "HEAD").write_text("two", "utf-8")
         assert quiet(events)
         (root / ".ragcliignore").write_text("*.txt", "utf-8")
-        assert told(events)
+        assert told(events, root), "a rule concerns all of its folder"
         (root / "new" / "deep").mkdir(parents=True)
-        assert told(events)
+        assert told(events, root / "new" / "deep")
         (root / "new" / "deep" / "b.md").write_text("three", "utf-8")
-        assert told(events)
+        assert told(events, root / "new" / "deep" / "b.md")
         (root / "sub" / "a.md").write_text("while nobody listens", "utf-8")
         time.sleep(1.5)
-        assert told(events)
+        assert told(events, root / "sub" / "a.md")
 
 
 def test_a_root_that_goes_and_comes_back(tmp_path: Path) -> None:
@@ -95,4 +105,4 @@ def test_a_change_is_assumed_now_and_then(tmp_path: Path) -> None:
     """As where a network drive says nothing."""
     with closing(watching.changes([tmp_path], but=tmp_path / "index", tick=TICK, assumed=1.0)) as events:
         assert next(events)
-        assert 1 <= [next(events) for _ in range(12)].count(True) <= 4
+        assert 1 <= sum(next(events).anywhere for _ in range(12)) <= 4
