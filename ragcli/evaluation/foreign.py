@@ -137,7 +137,7 @@ def _paragraph(article: Fields, paragraph: Fields) -> Iterator[Fields]:
 
 def _flat(position: int, row: Fields) -> Fields:
     """Turn a row of SQuAD or CMRC as data sets keep it, flat and its answers by columns, into the contract's."""
-    paragraph = {"title": row.get("title"), "context": row["context"], "qas": [row]}
+    paragraph = {"title": row.get("title"), "context": row.get("context"), "qas": [row]}
     return squad(position, next(_paragraph({}, paragraph)))
 
 

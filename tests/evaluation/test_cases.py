@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from shared import ROOT
 
@@ -266,6 +266,7 @@ NAMES = [
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=6), min_size=1, max_size=3))
+@example([{"question": None, "answers": {}, "context": None}, {}])
 def test_rows_of_any_shape_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, rows: list[Any]) -> None:
     folder = tmp_path_factory.mktemp("shapes")
     for name, data in (("lines", lines(*rows)), ("list", json.dumps(rows).encode())):
