@@ -91,13 +91,9 @@ def _forget(
         console.say(f"{documents} documents and {chunks} chunks are left in the index", "dim")
     back = sum(bool(row["on_disk"]) for row in rows)
     if back:
-        still = (
-            "one of the files is still where it was" if back == 1 else f"{back} of the files are still where they were"
-        )
-        them = "it" if back == 1 else "them"
         console.hint(
-            f"{still} read: the next `ragcli ingest` of that folder reads {them} again. Delete {them}, or name {them} in "
-            ".ragcliignore"
+            f"on the disk still: {back} of {len(rows)}; the next `ragcli ingest` reads again what is there. "
+            "Delete it, or name it in .ragcliignore"
         )
 
 

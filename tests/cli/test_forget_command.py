@@ -38,7 +38,7 @@ def test_forget(ragcli: Run, docs: Path) -> None:
         f"forgotten: pump.md\nforgotten: sub/motor.md\nforgotten: {docs / 'empty.md'}\n",
     )
     assert "1 documents and 1 chunks are left" in done.err
-    assert "hint: 3 of the files are still where they were read" in done.err
+    assert "hint: on the disk still: 3 of 3; the next `ragcli ingest` reads again" in done.err
     assert sources(ragcli) == ["valve.md"]
     assert ragcli("sources", "--failed", "--json").json == {"failed": []}
     assert ragcli("check", "--deep").code == 0
