@@ -97,9 +97,10 @@ def test_both_readers_give_pages_outline_and_title(read: Reader) -> None:
     assert not text.problems
 
 
-def test_a_title_of_bytes_is_none() -> None:
+@pytest.mark.parametrize("title", ["<4D6963726F736F667420576F7264202D205F>", "(anonymous)", "Untitled"])
+def test_a_title_that_nobody_gave_is_none(title: str) -> None:
     def write(pdf: FPDF) -> None:
-        pdf.set_title("<4D6963726F736F667420576F7264202D205F>")
+        pdf.set_title(title)
         pdf.add_page()
         write_lines(pdf, "Some text.")
 

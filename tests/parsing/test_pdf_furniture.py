@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from fpdf import FPDF
 from hypothesis import given, settings
@@ -29,25 +31,26 @@ def bodies(count: int) -> list[str]:
     return [f"The {COLOURS[n % 10]} one is here." for n in range(count)]
 
 
-@pytest.mark.parametrize(
-    "running",
-    [
-        lambda n: "Annual report",
-        lambda n: f"{n + 12}",
-        lambda n: f"Page {n + 1} of 8",
-        lambda n: f"2022 Annual report | {n + 57}",
-        lambda n: f"F-{n + 1}",
-        lambda n: ["ii", "iii", "iv", "v", "vi", "vii", "viii", "ix"][n],
-        lambda n: f"第{n + 1}页 共8页",
-        lambda n: "The left side" if n % 2 else "The right side",
-        lambda n: f"{n + 1} Chapter one" if n % 2 else f"The whole book {n + 1}",
-    ],
-    ids=["same", "number", "page-of", "year", "letter", "roman", "chinese", "sides", "sides-numbered"],
-)
+RUNNING: dict[str, Callable[[int], str]] = {
+    "same": lambda n: "Annual report",
+    "word": lambda n: "Civil",
+    "number": lambda n: f"{n + 12}",
+    "dashes": lambda n: f"- {n + 1} -",
+    "wide dashes": lambda n: f"— {n + 57} —",
+    "page of": lambda n: f"Page {n + 1} of 8",
+    "year": lambda n: f"2022 Annual report | {n + 57}",
+    "letter": lambda n: f"F-{n + 1}",
+    "roman": lambda n: ["ii", "iii", "iv", "v", "vi", "vii", "viii", "ix"][n],
+    "chinese": lambda n: f"第{n + 1}页 共8页",
+    "sides": lambda n: "The left side" if n % 2 else "The right side",
+    "numbered sides": lambda n: f"{n + 1} Chapter one" if n % 2 else f"The whole book {n + 1}",
+}
+
+
+@pytest.mark.parametrize("name", RUNNING)
 @pytest.mark.parametrize("is_top", [True, False], ids=["top", "bottom"])
-def test_what_runs_is_dropped(running: object, is_top: bool) -> None:
-    assert callable(running)
-    body = bodies(8)
+def test_what_runs_is_dropped(name: str, is_top: bool) -> None:
+    running, body = RUNNING[name], bodies(8)
     pages = [[running(n), text] if is_top else [text, running(n)] for n, text in enumerate(body)]
     assert kept(*pages) == [[text] for text in body]
 
@@ -121,6 +124,38 @@ def test_a_title_in_larger_type_comes_again() -> None:
             write_lines(pdf, f"The {COLOURS[n]} step is a long one, and there is much to say of it.")
 
     assert parse_pdf(make_pdf(slides), Limits(10)).text.count("Our plan") == 5
+
+
+def in_type(size: float, *top: str, bottom: str = "") -> str:
+    """Return the text of five pages with lines at their edges, of which that at the top is in type of `size`."""
+
+    def pages(pdf: FPDF) -> None:
+        for n in range(5):
+            pdf.add_page()
+            pdf.set_font_size(size)
+            pdf.text(20, 10, top[n % len(top)])
+            pdf.set_font_size(10)
+            pdf.set_y(40)
+            write_lines(pdf, f"The {COLOURS[n]} step is a long one, and there is much to say of it.")
+            pdf.set_font_size(12)
+            pdf.text(100, 290, bottom.format(n + 1))
+
+    return parse_pdf(make_pdf(pages), Limits(10)).text
+
+
+@pytest.mark.parametrize("bottom", ["{}", "Page {}", "- {} -", "Page {} of 5", "Works of the mill | {}"])
+def test_headers_and_numbers_in_somewhat_larger_type_run_where_all_pages_have_them(bottom: str) -> None:
+    """Libraries that draw PDFs write both in their default type, which is larger than that of most texts."""
+    assert in_type(12, "Works of the mill", bottom=bottom) == PAGE_BREAK.join(
+        f"The {colour} step is a long one, and there is much to say of it." for colour in COLOURS[:5]
+    )
+
+
+def test_titles_in_somewhat_larger_type_are_kept() -> None:
+    chapters = [f"Chapter {n} of the mill" for n in range(1, 6)]
+    assert all(chapter in in_type(12, *chapters) for chapter in chapters)
+    some = in_type(12, "The wheel", "The wheel", "The wheel", "The stones", "The sacks")
+    assert some.count("The wheel") == 3
 
 
 def test_short_documents_keep_all() -> None:

@@ -37,7 +37,8 @@ _SAMPLE = 50  # characters of a page whose fonts are asked whether they know the
 _PASSWORD_NEEDED, _UNKNOWN_ENCRYPTION = 4, 5  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
 
 _PRINTED_LINE = re.compile("[^\r\n\ufffe\x02]*(?:[\ufffe\x02]|\r\n?|\n|$)")
-_HEX = re.compile(r"<[0-9A-Fa-f]{8,}>?$")  # a printer driver's name of the file, in bytes
+_NO_TITLE = re.compile(r"<[0-9a-f]{8,}>?|\(?(?:anonymous|untitled|unspecified)\)?", re.IGNORECASE)
+"""What programs put where nobody gave a title; a printer driver the file's name, in bytes."""
 _BOLD = re.compile(rb"bold|black|heavy|demi", re.IGNORECASE)
 
 
@@ -309,7 +310,7 @@ def _check_size(size: int) -> int:
 
 def _title(text: str) -> str:
     title = " ".join(clean(text).split())[:MAX_TITLE].rstrip()
-    return "" if _HEX.match(title) else title
+    return "" if _NO_TITLE.fullmatch(title) else title
 
 
 def _unreadable_pages(numbers: Sequence[int]) -> tuple[str, ...]:
