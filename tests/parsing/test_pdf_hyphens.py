@@ -48,13 +48,20 @@ def test_a_word_over_three_lines_is_one() -> None:
     assert join_hyphens([["Donau\ufffe", "dampf\ufffe", "schiff fährt"]]) == [["Donaudampfschiff", "", "fährt"]]
 
 
+@pytest.mark.parametrize("hyphen", ["\ufffe", "\x02", "\u2010", "\u00ad"])
+def test_hyphens_of_typesetters_are_those_of_a_line(hyphen: str) -> None:
+    lines = [f"The docu{hyphen}", "mentation is kept", f"by the inter{hyphen}", "nal office of documents."]
+    assert join_hyphens([lines]) == [["The documentation", "is kept", "by the internal", "office of documents."]]
+    assert join_hyphens([["a self\u2010made end", "the last\u2010"]]) == [["a self\u2010made end", "the last\u2010"]]
+
+
 def test_words_without_end_take_little_time() -> None:
     start = time.perf_counter()
     join_hyphens([["\ufffe", "x" * 1_000_000], ["x\ufffe"] * 50_000, ["-" * 1_000_000, "a-" * 300_000, "b"]])
     assert time.perf_counter() - start < 5
 
 
-@given(st.lists(st.text("ab-\ufffe\x02 X1", max_size=6), max_size=12))
+@given(st.lists(st.text("ab-\ufffe\x02\u2010\u00ad X1", max_size=6), max_size=12))
 def test_lines_keep_their_number_and_letters(lines: list[str]) -> None:
     (joined,) = join_hyphens([lines])
     assert len(joined) == len(lines)

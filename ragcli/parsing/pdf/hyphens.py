@@ -25,8 +25,9 @@ _RUNNING: frozenset[str] = frozenset(("paragraph", "list_item", "heading"))
 def join_hyphens(pages: Sequence[Sequence[str]]) -> list[list[str]]:
     """Rejoin words that a line's end has cut: the rest of the word goes up to the line above. Lines keep their number.
 
-    pdfium puts U+FFFE in the place of a hyphen that it thinks a line's end made; where it left the hyphen as it is,
-    as pypdf does, it goes only where the word is known whole, or where neither half is a word.
+    pdfium puts U+FFFE in the place of a hyphen that it thinks a line's end made, and browsers write U+2010 there; where
+    it is a plain hyphen, as pypdf leaves it, it goes only where the word is known whole, or where neither half is a
+    word.
 
     Whether the hyphen belongs to the word (`cloud-based`) or to the line (`exam-ple`) is asked of the document: does
     it write the word elsewhere in one of the two ways? Or know both parts as words? Else the word goes with most.
@@ -65,7 +66,7 @@ def join_hyphens(pages: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def _hyphen_left_over(match: re.Match[str]) -> str:
-    return "-" if match[0] == "\ufffe" else ""
+    return {"\ufffe": "-", "\u2010": "\u2010"}.get(match[0], "")
 
 
 def _known(pages: Sequence[Sequence[str]], cut: set[tuple[int, int]]) -> Counter[str]:

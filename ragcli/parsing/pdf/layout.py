@@ -14,8 +14,8 @@ from statistics import median
 
 from ragcli.parsing.pdf.lines import is_row
 
-CUT = "\ufffe\x02"
-"""What stands at the end of a line whose hyphen cuts a word in two."""
+CUT = "\ufffe\x02\u2010\u00ad"
+"""What stands at the end of a line whose hyphen cuts a word in two: pdfium's marks, and what typesetters write."""
 
 _MIN_LINES = 6  # of both columns, before a page is taken to have two
 _GUTTER = 0.9  # least width of a gutter, in ems
@@ -65,7 +65,7 @@ class Line:
     @property
     def is_cut(self) -> bool:
         """Whether it ends within a word."""
-        return self.text.endswith(("\ufffe", "\x02"))
+        return self.text.endswith(tuple(CUT))
 
 
 def in_columns(lines: Sequence[Line], measure: Measure) -> list[Line]:
