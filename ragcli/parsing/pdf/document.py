@@ -166,7 +166,8 @@ def _written(
     end = 0
     for number, (lines, heading, marks) in enumerate(_marked(pages, outline, body), 1):
         page, spans = _page_text(lines)
-        page, its_blocks = join_wide(page, list(line_blocks(page, spans, number, heading, marks)))
+        rows = {at for at, line in enumerate(line for line in lines if line.text) if line.in_table}
+        page, its_blocks = join_wide(page, list(line_blocks(page, spans, number, heading, marks, rows)))
         page, its_blocks = _with_comments(page, its_blocks, number, comments[number - 1])
         start = end + len(PAGE_BREAK) * (number > 1)
         parts.append(page)

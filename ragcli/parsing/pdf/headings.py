@@ -126,7 +126,7 @@ def _page_headings(number: int, page: Sequence[Line], body: float, may_be_bold: 
     kinds = [_type(line, body, may_be_bold) for line in page]
     if not any(kind is not None for kind in kinds):
         return []
-    below, above = in_tables([line.text for line in page])
+    inside, above = in_tables([line.text for line in page], {at for at, line in enumerate(page) if line.in_table})
     found: list[_Heading] = []
     for size, stretch in groupby(range(len(page)), lambda at: kinds[at]):
         if size is None:
@@ -137,7 +137,7 @@ def _page_headings(number: int, page: Sequence[Line], body: float, may_be_bold: 
                 continue
             if (
                 last - first < _LINES
-                and not below & {*range(first, last + 1)}
+                and not inside & {*range(first, last + 1)}
                 and _heads(page, first, last, size, above)
             ):
                 found.append(_Heading(number, first, last, size))

@@ -16,9 +16,10 @@ from ragcli.parsing.pdf.lines import is_row
 
 CUT = "\ufffe\x02\u2010\u00ad"
 """What stands at the end of a line whose hyphen cuts a word in two: pdfium's marks, and what typesetters write."""
+GUTTER = 0.9
+"""Least width of a gutter, in ems."""
 
 _MIN_LINES = 6  # of both columns, before a page is taken to have two
-_GUTTER = 0.9  # least width of a gutter, in ems
 _BODY = 0.7  # share of the lines beside a gutter that it must part
 _FILLED = 0.55  # of a column's width that its usual line fills; the cells of a table are shorter
 _WORDS = 3.0  # that a line of a column holds on average
@@ -26,7 +27,8 @@ _SAMPLE = 6  # lines of a page that are looked at before all are
 _LETTER_GAP = 0.2  # ems between the letters of one word, at most
 _MAX_WORDS = 5_000  # measured on one page
 
-_SPACE = re.compile(r"(?<=\S)\s+(?=\S)")
+SPACE = re.compile(r"(?<=\S)\s+(?=\S)")
+"""White space between words."""
 
 Span = tuple[float, float]
 
@@ -56,6 +58,7 @@ class Line:
     size: float = 0.0
     bold: bool = False
     start: int = 0
+    in_table: bool = False
 
     @property
     def top(self) -> float:
@@ -68,19 +71,31 @@ class Line:
         return self.text.endswith(tuple(CUT))
 
 
+def shares_row(one: Line, other: Line) -> bool:
+    """Return whether two lines have a base line in common: a raised footnote mark is of the row, too."""
+    return min(one.top, other.top) - max(one.bottom, other.bottom) > 0.5 * min(one.size, other.size)
+
+
+def beside(left: Line, right: Line) -> bool:
+    """Return whether one line stands to the right of another, on the same base line."""
+    if not (left.size and right.size and left.text and right.text) or left.is_cut:
+        return False
+    return shares_row(left, right) and right.left - left.right > -0.1 * min(left.size, right.size)
+
+
 def in_columns(lines: Sequence[Line], measure: Measure) -> list[Line]:
     """Put the lines of a page in two columns into reading order where they are not: the left column first.
 
-    What spans both columns, or stands above or below them, stays in its place and parts them. `measure` finds the
-    words' places in the page's text; it is asked only where a few lines show a gutter.
+    What spans both columns, stands above or below them, or in a table, stays in its place and parts them. `measure`
+    finds the words' places in the page's text; it is asked only where a few lines show a gutter.
     """
-    body = [line for line in lines if line.size and line.text]
+    body = [line for line in lines if line.size and line.text and not line.in_table]
     if not _may_have_columns(body, measure):
         return list(lines)
-    cut = [list(pieces(line, measure)) for line in _bounded(lines)]
+    cut = [[line] if line.in_table else list(pieces(line, measure)) for line in _bounded(lines)]
     if len(cut) < len(lines):
         return list(lines)
-    gutter = _gutter([piece for line in cut for piece in line])
+    gutter = _gutter([piece for line in cut for piece in line if not piece.in_table])
     return list(lines) if gutter is None else list(_ordered(cut, gutter))
 
 
@@ -107,9 +122,9 @@ def _may_have_columns(body: Sequence[Line], measure: Measure) -> bool:
 def _has_gutter(line: Line, measure: Measure) -> bool:
     """Return whether there is a wide gap in the middle half of a line."""
     quarter = len(line.text) // 4
-    for space in _SPACE.finditer(line.text, quarter, 3 * quarter):
+    for space in SPACE.finditer(line.text, quarter, 3 * quarter):
         before, behind = measure(line.start + space.start() - 1), measure(line.start + space.end())
-        if before is not None and behind is not None and behind.left - before.right >= _GUTTER * line.size:
+        if before is not None and behind is not None and behind.left - before.right >= GUTTER * line.size:
             return True
     return False
 
@@ -126,11 +141,11 @@ def _bounded(lines: Sequence[Line]) -> Iterator[Line]:
 def pieces(line: Line, measure: Measure) -> Iterator[Line]:
     """Cut a line where the gap between two words is as wide as a gutter."""
     begin, first = 0, Box(line.left, line.left, line.bottom, line.size)
-    for space in _SPACE.finditer(line.text) if line.size else ():
+    for space in SPACE.finditer(line.text) if line.size else ():
         before, behind = measure(line.start + space.start() - 1), measure(line.start + space.end())
         if before is None or behind is None or behind.size <= 0:
             continue
-        if behind.left - before.right >= _GUTTER * line.size:
+        if behind.left - before.right >= GUTTER * line.size:
             yield _cut(line, begin, space.start(), first, before.right)
             begin, first = space.end(), behind
     yield _cut(line, begin, len(line.text), first, line.right) if begin else line
@@ -145,7 +160,7 @@ def unfold(line: Line, measure: Measure) -> Iterator[Line]:
         yield line
         return
     begin, first = 0, Box(line.left, line.left, line.bottom, line.size)
-    for space in _SPACE.finditer(line.text):
+    for space in SPACE.finditer(line.text):
         before, behind = measure(line.start + space.start() - 1), measure(line.start + space.end())
         if before is None or behind is None or behind.size <= 0:
             continue
@@ -164,7 +179,7 @@ def _cut(line: Line, begin: int, end: int, first: Box, right: float) -> Line:
 def mark_word_gaps(line: Line, measure: Measure) -> Line:
     """Return a line of single letters (`T h i s i s`) with two spaces where a gap is clearly wider than most."""
     gaps: list[tuple[float, int]] = []
-    for space in _SPACE.finditer(line.text):
+    for space in SPACE.finditer(line.text):
         before, behind = measure(line.start + space.start() - 1), measure(line.start + space.end())
         if before is None or behind is None:
             return line
@@ -179,7 +194,7 @@ def mark_word_gaps(line: Line, measure: Measure) -> Line:
 def close_gaps(line: Line, measure: Measure) -> Line:
     """Return a line without the spaces that its reader made up where letters stand a little apart (`Towe r`)."""
     made_up: set[int] = set()
-    for space in _SPACE.finditer(line.text):
+    for space in SPACE.finditer(line.text):
         at = line.start + space.start()
         before, here, behind = measure(at - 1), measure(at), measure(line.start + space.end())
         if here and not here.size and before and behind and behind.left - before.right < _LETTER_GAP * behind.size:
@@ -200,7 +215,7 @@ def _gutter(pieces: Sequence[Line]) -> Span | None:
     if min(len(lefts), len(rights)) < _MIN_LINES or len(lefts) + len(rights) < _BODY * len(body):
         return None
     gutter = (max(piece.right for piece in lefts), min(piece.left for piece in rights))
-    if gutter[1] - gutter[0] < _GUTTER * em / 2 or not _is_prose(lefts) or not _is_prose(rights):
+    if gutter[1] - gutter[0] < GUTTER * em / 2 or not _is_prose(lefts) or not _is_prose(rights):
         return None
     overlap = min(lefts[0].top, rights[0].top) - max(min(x.bottom for x in lefts), min(x.bottom for x in rights))
     height = max(piece.top for piece in body) - min(piece.bottom for piece in body)
@@ -242,12 +257,12 @@ def _side(line: Line, gutter: Span) -> int:
 
 def _ordered(lines: Sequence[Sequence[Line]], gutter: Span) -> Iterator[Line]:
     """Yield the pieces, between two lines that cross the gutter those of the left column before those of the right."""
-    reach = _reach([piece for line in lines for piece in line if piece.size and piece.text], gutter)
+    reach = _reach([piece for line in lines for piece in line if piece.size and not piece.in_table], gutter)
     held: dict[int, list[Line]] = {-1: [], 1: []}
     for line in lines:
         if not line[0].text:
             continue
-        sides = [_side(piece, gutter) for piece in line]
+        sides = [0 if piece.in_table else _side(piece, gutter) for piece in line]
         if line[0].size and all(
             side and reach[side][0] <= piece.bottom <= reach[side][1] for piece, side in zip(line, sides, strict=True)
         ):

@@ -7,7 +7,7 @@ alone: how wide they are, how they begin and end, and how many numbers they clos
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,6 +38,7 @@ _NUMBER = re.compile(r"[(\[$€£¥￥+−–-]*\d[\d,.]*(?:[%)\]x*pt]|bps?)*")
 _EMPTY_CELL = frozenset(("—", "–", "-", "--", "N/A", "NA", "n/a", "NM", "N/M", "nm", "n.m.", "*", "–%", "—%"))
 _SIGN = frozenset(("$", "€", "£", "¥", "￥", "%", "(", ")", ")%", "%)", "US$", "$("))
 _YEAR = re.compile(r"(?:19|20)\d\d")
+_NO_HEADER = re.compile(r"[\d:：]")
 _GAP = re.compile(r"\S(?:\t| {3,})(?=\S)")
 
 
@@ -53,6 +54,16 @@ class Mark:
 _Shape = Literal["text", "item", "row"]
 
 
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table among lines: its title's first line, its first row, its first row below the header, and its end."""
+
+    first: int
+    row: int
+    below: int
+    stop: int
+
+
 def line_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
     """Return the spans of the lines of `text[start:end]` that are not empty."""
     return [m.span() for m in _LINE.finditer(text, start, end) if not m.group().isspace()]
@@ -63,17 +74,22 @@ def is_row(line: str) -> bool:
     return _shape(line) == "row"
 
 
-def in_tables(lines: Sequence[str]) -> tuple[set[int], set[int]]:
-    """Return which lines stand in a table below its header, and which head one."""
-    shapes = [_shape(line) for line in lines]
+def is_marker(line: str) -> bool:
+    """Return whether a line is the mark of a list's item alone."""
+    return _MARKER_ALONE.match(line) is not None
+
+
+def in_tables(lines: Sequence[str], rows: Collection[int] = ()) -> tuple[set[int], set[int]]:
+    """Return which lines stand in the rows of a table, and which above them as its title; `rows` are known to."""
+    shapes = _shapes(lines, rows)
     if shapes.count("row") < 2:
         return set(), set()
-    below: set[int] = set()
+    inside: set[int] = set()
     above: set[int] = set()
-    for first, rows, stop in _tables(lines, shapes, _usual_width(lines)):
-        above.update(range(first, rows))
-        below.update(range(rows, stop))
-    return below, above
+    for table in _tables(lines, shapes, _usual_width(lines)):
+        above.update(range(table.first, table.row))
+        inside.update(range(table.row, table.stop))
+    return inside, above
 
 
 def ends_as_prose(line: str) -> bool:
@@ -82,37 +98,54 @@ def ends_as_prose(line: str) -> bool:
 
 
 def line_blocks(
-    text: str, lines: Sequence[tuple[int, int]], page: int, heading: tuple[str, ...], marks: Sequence[Mark]
+    text: str,
+    lines: Sequence[tuple[int, int]],
+    page: int,
+    heading: tuple[str, ...],
+    marks: Sequence[Mark],
+    rows: Collection[int] = (),
 ) -> Iterator[Block]:
     """Cut the lines of one page into blocks, in order.
 
-    `heading` is the path in force at the top of the page; `marks` are in the order of their lines.
+    `heading` is the path in force at the top of the page; `marks` are in the order of their lines. The lines `rows` are
+    known to stand in tables.
     """
-    width = _usual_width([text[a:b] for a, b in lines])
+    texts = [text[a:b] for a, b in lines]
+    shapes, width = _shapes(texts, rows), _usual_width(texts)
     at = 0
-    for mark in marks:
-        yield from _section(text, lines[at : mark.first], page, heading, width)
-        heading, at = mark.heading, max(at, mark.first)
-        if mark.last >= mark.first:
-            yield Block(lines[mark.first][0], lines[mark.last][1], "heading", heading, page)
-            at = mark.last + 1
-    yield from _section(text, lines[at:], page, heading, width)
+    for mark in (*marks, None):
+        until = len(lines) if mark is None else mark.first
+        yield from _section(text, lines[at:until], texts[at:until], shapes[at:until], page, heading, width)
+        if mark is not None:
+            heading, at = mark.heading, max(at, mark.first)
+            if mark.last >= mark.first:
+                yield Block(lines[mark.first][0], lines[mark.last][1], "heading", heading, page)
+                at = mark.last + 1
 
 
 def _section(
-    text: str, lines: Sequence[tuple[int, int]], page: int, heading: tuple[str, ...], width: float
+    text: str,
+    lines: Sequence[tuple[int, int]],
+    texts: Sequence[str],
+    shapes: Sequence[_Shape],
+    page: int,
+    heading: tuple[str, ...],
+    width: float,
 ) -> Iterator[Block]:
     """Cut the lines between two headings: first find the tables, then join what is left into paragraphs."""
-    texts = [text[a:b] for a, b in lines]
-    shapes = [_shape(line) for line in texts]
     at = 0
-    for first, rows, stop in _tables(texts, shapes, width):
+    for table in _tables(texts, shapes, width):
+        first, below = table.first, table.below
         yield from _paragraphs(text, lines[at:first], texts[at:first], shapes[at:first], page, heading, width)
-        header = _clip(texts[first:rows])
-        for row in range(first, stop):
-            yield Block(*lines[row], "table_row", heading, page, header if row >= rows else "")
-        at = stop
+        header = _clip(texts[first:below])
+        for row in range(first, table.stop):
+            yield Block(*lines[row], "table_row", heading, page, header if row >= below else "")
+        at = table.stop
     yield from _paragraphs(text, lines[at:], texts[at:], shapes[at:], page, heading, width)
+
+
+def _shapes(lines: Sequence[str], rows: Collection[int]) -> list[_Shape]:
+    return ["row" if at in rows else _shape(line) for at, line in enumerate(lines)]
 
 
 def _shape(line: str) -> _Shape:
@@ -136,8 +169,8 @@ def _closes_with_numbers(line: str) -> bool:
     return cells >= 2 and (numbers == 0 or numbers > years)
 
 
-def _tables(texts: Sequence[str], shapes: Sequence[_Shape], width: float) -> Iterator[tuple[int, int, int]]:
-    """Yield each table's first header line, its first row, and the line after its last row.
+def _tables(texts: Sequence[str], shapes: Sequence[_Shape], width: float) -> Iterator[_Table]:
+    """Yield the tables among lines.
 
     A line that closes with numbers is a row only in company: prose ends so by chance.
     """
@@ -155,9 +188,15 @@ def _tables(texts: Sequence[str], shapes: Sequence[_Shape], width: float) -> Ite
             else:
                 gap += 1
         if count > 1:
-            yield _header_start(texts, shapes, done, at, width), at, stop
+            below = at + _is_header(texts[at])
+            yield _Table(_header_start(texts, shapes, done, at, width), at, below, stop)
             done = stop
         at = stop
+
+
+def _is_header(row: str) -> bool:
+    """Return whether a table's first row names its columns: it holds no number but years, and labels nothing."""
+    return not _NO_HEADER.search(_YEAR.sub("", row)) and not _closes_with_numbers(row)
 
 
 def _is_prose(line: str, width: float) -> bool:

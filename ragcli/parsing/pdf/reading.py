@@ -20,9 +20,10 @@ from ragcli.parsing.blocks import MAX_TEXT, page_ranges
 from ragcli.parsing.building import clean
 from ragcli.parsing.pdf.annotations import UNTICKED, Annotations, Comment, read_annotations
 from ragcli.parsing.pdf.garbled import is_spaced, is_torn
+from ragcli.parsing.pdf.gutters import mark_tables
 from ragcli.parsing.pdf.layout import Box, Line, close_gaps, in_columns, mark_word_gaps, unfold
 from ragcli.parsing.pdf.pictures import is_picture
-from ragcli.parsing.pdf.rows import in_rows, join_cells, join_rows, put_beside
+from ragcli.parsing.pdf.rows import in_rows, join_cells, join_rows, put_beside, put_markers
 
 MAX_TITLE = 200
 
@@ -211,6 +212,8 @@ def _placed_lines(text: str, place: _Place, written: Annotations) -> list[Line]:
             lines.append(Line("", start=start))
     if is_spaced([line.text for line in lines]):
         lines = [mark_word_gaps(line, place.box) if line.size else line for line in lines]
+    else:
+        lines = mark_tables(put_markers(lines), place.box)
     lines = in_rows(in_columns(lines, place.box), place.box, is_form=written.fields >= _MIN_FIELDS)
     if is_torn([line.text for line in lines]):
         lines = [close_gaps(line, place.box) if line.size else line for line in lines]

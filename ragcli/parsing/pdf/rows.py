@@ -9,12 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from ragcli.parsing.pdf.layout import Line, Measure, pieces
+from ragcli.parsing.pdf.layout import Line, Measure, beside, pieces, shares_row
+from ragcli.parsing.pdf.lines import is_marker
 
 _MIN_ROWS = 3  # of a table that is drawn column by column
 _SURE = 0.7  # of such a column's cells
 _COLONS = (":", "：")
 _LABEL = 24  # letters at most
+_TO_ITEM, _MAX_MARKS = 4.0, 200  # ems from a list item's mark to its text, at most; marks that are looked at
 _FILLED = 0.1  # of a page's rows, where values stand apart from their labels; and three of them
 
 
@@ -57,7 +59,7 @@ def put_beside(lines: Sequence[Line], written: Sequence[Line], measure: Measure)
 
 
 def _has_within(line: Line, written: Sequence[Line]) -> bool:
-    return line.size > 0 and any(line.left < one.left < line.right and _shares_row(line, one) for one in written)
+    return line.size > 0 and any(line.left < one.left < line.right and shares_row(line, one) for one in written)
 
 
 def _place(page: Sequence[Line], field: Line) -> int:
@@ -66,7 +68,7 @@ def _place(page: Sequence[Line], field: Line) -> int:
     for at, line in enumerate(page):
         if not line.size or not line.text:
             continue
-        if _shares_row(line, field):
+        if shares_row(line, field):
             if line.left <= field.left and (before < 0 or line.left >= page[before].left):
                 before = at
             elif line.left > field.left and (behind < 0 or line.left < page[behind].left):
@@ -94,7 +96,7 @@ def _rows(lines: Sequence[Line]) -> list[list[int]]:
     for here in sorted(range(len(lines)), key=lambda one: -lines[one].bottom):
         line = lines[here]
         for row in reversed(rows[-2:]):
-            if _shares_row(lines[row[0]], line) and all(_is_clear(lines[other], line) for other in row):
+            if shares_row(lines[row[0]], line) and all(_is_clear(lines[other], line) for other in row):
                 row.append(here)
                 break
         else:
@@ -102,14 +104,29 @@ def _rows(lines: Sequence[Line]) -> list[list[int]]:
     return [sorted(row, key=lambda one: lines[one].left) for row in rows]
 
 
-def _shares_row(one: Line, other: Line) -> bool:
-    """Return whether two lines have a base line in common: a raised footnote mark is of the row, too."""
-    return min(one.top, other.top) - max(one.bottom, other.bottom) > 0.5 * min(one.size, other.size)
-
-
 def _is_clear(one: Line, other: Line) -> bool:
     overlap = min(one.right, other.right) - max(one.left, other.left)
     return overlap < 0.5 * min(one.size, other.size)
+
+
+def put_markers(lines: Sequence[Line]) -> list[Line]:
+    """Put the mark of a list's item before the item's text, where it was drawn elsewhere."""
+    marks = [at for at, line in enumerate(lines) if is_marker(line.text)]
+    moved: dict[int, Line] = {}
+    for at in marks if len(marks) <= _MAX_MARKS else ():
+        if at + 1 < len(lines) and beside(lines[at], lines[at + 1]):
+            continue
+        texts = [number for number, line in enumerate(lines) if number != at and beside(lines[at], line)]
+        nearest = min(texts, key=lambda number: lines[number].left, default=at)
+        if nearest != at and lines[nearest].left - lines[at].right < _TO_ITEM * lines[at].size:
+            moved[nearest] = lines[at]
+    gone = {id(mark) for mark in moved.values()}
+    return [
+        one
+        for at, line in enumerate(lines)
+        if id(line) not in gone
+        for one in ([moved[at], line] if at in moved else [line])
+    ]
 
 
 def join_rows(lines: Sequence[Line]) -> list[Line]:
@@ -117,7 +134,7 @@ def join_rows(lines: Sequence[Line]) -> list[Line]:
     joined: list[Line] = []
     for line in lines:
         last = joined[-1] if joined else None
-        if last is not None and _beside(last, line):
+        if last is not None and beside(last, line):
             larger = max(last, line, key=lambda one: one.size)
             bold = last.bold and line.bold
             joined[-1] = replace(
@@ -127,16 +144,11 @@ def join_rows(lines: Sequence[Line]) -> list[Line]:
                 bottom=larger.bottom,
                 size=larger.size,
                 bold=bold,
+                in_table=last.in_table or line.in_table,
             )
         else:
             joined.append(line)
     return joined
-
-
-def _beside(left: Line, right: Line) -> bool:
-    if not (left.size and right.size and left.text and right.text) or left.is_cut:
-        return False
-    return _shares_row(left, right) and right.left - left.right > -0.1 * min(left.size, right.size)
 
 
 def join_cells(lines: Sequence[Line]) -> list[Line]:
@@ -179,7 +191,7 @@ def _rows_beside(labels: Sequence[Line], cells: Sequence[Line]) -> list[int] | N
     for cell in cells:
         while at < len(labels) and labels[at].bottom > cell.bottom + 0.3 * cell.size:
             at += 1
-        if at == len(labels) or not cell.size or not _beside(labels[at], cell):
+        if at == len(labels) or not cell.size or not beside(labels[at], cell):
             return None
         places.append(at)
         at += 1

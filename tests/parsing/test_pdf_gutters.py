@@ -1,0 +1,131 @@
+"""Tables of words are told by the white that their rows share; prose, lists and contents are not taken for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+from fpdf import FPDF
+from parsing.parsing_helpers import check_blocks, make_pdf
+
+from ragcli.parsing.limits import Limits
+from ragcli.parsing.pdf.document import parse_pdf
+from ragcli.records import Document
+
+PLACES = (20.0, 70.0, 130.0)
+TEAMS = [("Part", "Interval", "Team"), ("Pump", "monthly", "Ann and Bo"), ("Wheel and axle", "yearly", "Cy")]
+PROSE = "The wheel turns the stones, and the stones grind what the farmers bring in their sacks on every market day."
+
+Draw = Callable[[FPDF], None]
+
+
+def read(draw: Draw) -> Document:
+    def write(pdf: FPDF) -> None:
+        pdf.add_page()
+        draw(pdf)
+
+    document = parse_pdf(make_pdf(write), Limits(10))
+    check_blocks(document)
+    return document
+
+
+def table(pdf: FPDF, top: float, rows: Sequence[Sequence[str]], step: float = 7) -> None:
+    for at, row in enumerate(rows):
+        for place, cell in zip(PLACES, row, strict=False):
+            pdf.text(place, top + step * at, cell)
+
+
+def rows_of(document: Document) -> list[tuple[str, str]]:
+    return [(document.text[b.start : b.end], b.header) for b in document.blocks if b.kind == "table_row"]
+
+
+def test_a_table_of_words_has_rows_under_its_header() -> None:
+    def draw(pdf: FPDF) -> None:
+        pdf.text(20, 20, PROSE)
+        table(pdf, 40, TEAMS)
+        pdf.text(20, 80, PROSE)
+
+    document = read(draw)
+    assert rows_of(document) == [
+        ("Part Interval Team", ""),
+        ("Pump monthly Ann and Bo", "Part Interval Team"),
+        ("Wheel and axle yearly Cy", "Part Interval Team"),
+    ]
+    assert [b.kind for b in document.blocks] == ["paragraph", "table_row", "table_row", "table_row", "paragraph"]
+
+
+def test_cells_of_two_columns_and_of_two_lines() -> None:
+    rows = [
+        ("Warranty:", "two years"),
+        ("Place of delivery:", "the mill at the upper"),
+        ("", "pond"),
+        ("Carrier:", "Bo"),
+    ]
+    assert rows_of(read(lambda pdf: table(pdf, 40, rows))) == [
+        ("Warranty: two years", ""),
+        ("Place of delivery: the mill at the upper", ""),
+        ("pond", ""),
+        ("Carrier: Bo", ""),
+    ]
+
+
+def test_a_table_in_larger_or_bold_type_is_no_heading() -> None:
+    def draw(pdf: FPDF) -> None:
+        for at in range(12):
+            pdf.text(20, 100 + 5 * at, PROSE)
+        pdf.set_font("helvetica", "B", 14)
+        table(pdf, 40, TEAMS)
+
+    document = read(draw)
+    assert len(rows_of(document)) == 3
+    assert {block.heading for block in document.blocks} == {()}
+
+
+def test_a_table_above_two_columns_stays_whole() -> None:
+    def draw(pdf: FPDF) -> None:
+        table(pdf, 30, [*TEAMS, ("Stone", "never", "Di")], step=5)
+        for at in range(14):
+            pdf.text(20, 50 + 5 * at, f"left line {at} tells of the mill and its wheel")
+            pdf.text(110, 50 + 5 * at, f"right line {at} goes on with the pond and fish")
+
+    lines = read(draw).text.split("\n")
+    assert lines[1:4] == ["Pump monthly Ann and Bo", "Wheel and axle yearly Cy", "Stone never Di"]
+    assert [line.split()[0] for line in lines[4:]] == ["left"] * 14 + ["right"] * 14
+
+
+def stretched(pdf: FPDF) -> None:
+    """Lines that fill a narrow column, with as much white between the words as that takes."""
+    for at, words in enumerate((("The", "wheel", "turns"), ("the", "heavy", "stones"), ("and", "grinds", "them"))):
+        white = (90 - sum(map(pdf.get_string_width, words))) / 2
+        left = 20.0
+        for word in words:
+            pdf.text(left, 40 + 5 * at, word)
+            left += pdf.get_string_width(word) + white
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        stretched,
+        lambda pdf: table(pdf, 40, [(f"{at}.", "the wheel turns the stones") for at in range(1, 6)]),
+        lambda pdf: table(pdf, 40, [("\x95", "the wheel turns"), ("\x95", "the stones grind"), ("\x95", "so it goes")]),
+        lambda pdf: table(pdf, 40, [(f"{word} . . . . . . . .", f"{at}") for at, word in enumerate("abcde")]),
+        lambda pdf: table(pdf, 40, [("The wheel", "turns"), ("and", "the stones")]),
+        lambda pdf: table(pdf, 40, [("The wheel", "turns"), (PROSE,), ("and", "the stones"), (PROSE,), ("go", "on")]),
+    ],
+    ids=["stretched", "numbers", "bullets", "contents", "two rows", "prose between"],
+)
+def test_what_is_no_table(draw: Draw) -> None:
+    assert rows_of(read(draw)) == []
+
+
+def test_the_marks_of_a_list_that_are_drawn_last_stand_before_their_texts() -> None:
+    def draw(pdf: FPDF) -> None:
+        for at, text in enumerate(("first the wheel", "then the stones", "last the sacks")):
+            pdf.text(30, 40 + 7 * at, text)
+        for at in range(3):
+            pdf.text(22, 40 + 7 * at, "\x95")
+
+    document = read(draw)
+    assert document.text.split("\n") == ["• first the wheel", "• then the stones", "• last the sacks"]
+    assert [block.kind for block in document.blocks] == ["list_item"] * 3
