@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from fpdf import FPDF
-from parsing.parsing_helpers import check_blocks, make_pdf
+from parsing.parsing_helpers import check_blocks, make_pdf, raw_pdf, raw_stream
 
 from ragcli.parsing.limits import Limits
 from ragcli.parsing.pdf.document import parse_pdf
@@ -52,6 +52,40 @@ def test_a_table_of_words_has_rows_under_its_header() -> None:
         ("Wheel and axle yearly Cy", "Part Interval Team"),
     ]
     assert [b.kind for b in document.blocks] == ["paragraph", "table_row", "table_row", "table_row", "paragraph"]
+
+
+def chinese_pdf(*texts: tuple[float, float, str]) -> bytes:
+    """Return a PDF with texts at places in points, in a Chinese font of type 10 that is not embedded."""
+    drawn = b"".join(
+        b"BT /F1 10 Tf 1 0 0 1 %g %g Tm <%s> Tj ET\n" % (x, y, text.encode("utf-16-be").hex().encode())
+        for x, y, text in texts
+    )
+    return raw_pdf(
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Resources<</Font<</F1 5 0 R>>>>/Contents 4 0 R>>",
+        raw_stream(drawn),
+        b"<</Type/Font/Subtype/Type0/BaseFont/STSong-Light/Encoding/UniGB-UTF16-H/DescendantFonts[6 0 R]>>",
+        b"<</Type/Font/Subtype/CIDFontType0/BaseFont/STSong-Light/DW 1000/FontDescriptor 7 0 R"
+        b"/CIDSystemInfo<</Registry(Adobe)/Ordering(GB1)/Supplement 4>>>>",
+        b"<</Type/FontDescriptor/FontName/STSong-Light/Flags 4/FontBBox[0 -120 1000 880]/ItalicAngle 0"
+        b"/Ascent 880/Descent -120/CapHeight 880/StemV 80>>",
+    )
+
+
+def test_chinese_cells_need_little_white() -> None:
+    rows = [("部件", "周期", "负责人"), ("水泵", "每月一次", "张三"), ("阀门", "每年", "李四")]
+    cells = [
+        (x, 700 - 15 * at, cell) for at, row in enumerate(rows) for x, cell in zip((50, 75, 120), row, strict=True)
+    ]
+    prose = (50.0, 600.0, "水泵每九十天检查一次并登记编号，仓库保管员负责核对发票和报表。")
+    document = parse_pdf(chinese_pdf(*cells, prose), Limits(10))
+    check_blocks(document)
+    assert rows_of(document) == [
+        ("部件 周期 负责人", ""),
+        ("水泵 每月一次 张三", "部件 周期 负责人"),
+        ("阀门 每年 李四", "部件 周期 负责人"),
+    ]
 
 
 def test_cells_of_two_columns_and_of_two_lines() -> None:

@@ -14,14 +14,18 @@ from ragcli.parsing.pdf.layout import GUTTER, SPACE, Line, Measure, Span, beside
 
 _MIN_ROWS = 3  # of a table; two will do where both have three cells
 _WRAPPED = 2  # lines without a gutter between two rows, at most: those of a cell of several lines
+_SHARED = 0.2  # ems of a gutter that two rows have in common
 _STEP = 4.0  # ems from one row down to the next
 _WHITE = 0.12  # of a row's width that is gutters
 _PROSE = 3  # rows that may be of columns of prose are
 _LOOSE = 1.2  # times as wide as its letters usually are: a line with a gutter, surely
 _SAME = 0.15  # ems that gaps differ by, at most, where they were made to fill a line
 _LONG = 30  # letters of a line that tells how wide letters usually are, and of more than a cell
+_SHORT = 12  # letters of a cell
+_WIDE_GUTTER = 0.3  # ems, between letters that no space parts
 _USUAL = 0.42  # ems of a letter, where no line tells
 _MARKER = re.compile(r"\W{1,2}|[(（]?(?:\d{1,3}(?:\.\d{1,3})*|[a-zA-Z]|[ivxIVX]{1,5})[.)）、]?")
+_UNSPACED = re.compile("[\u2e80-\u9fff\uf900-\ufaff]{2}")
 _LEADER = re.compile(r"(?:[.·…] ?){4}")
 
 
@@ -40,9 +44,24 @@ class _Row:
 
     @property
     def is_prose(self) -> bool:
-        """Whether it may be of columns of prose: hardly any of it is white, or its parts are long."""
-        white = sum(b - a for a, b in self.gutters)
-        return white < _WHITE * (self.right - self.left) or self.letters > _LONG * (len(self.gutters) + 1)
+        """Whether it may be of columns of prose: its parts are long, or not quite short with hardly any white."""
+        white, parts = sum(b - a for a, b in self.gutters), len(self.gutters) + 1
+        is_full = white < _WHITE * (self.right - self.left)
+        return self.letters > (_SHORT if is_full else _LONG) * parts
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """The white between two words, and the letters on both sides of it."""
+
+    left: float
+    right: float
+    letters: str
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it is between Chinese or Japanese letters, which have no spaces between them."""
+        return _UNSPACED.fullmatch(self.letters) is not None
 
 
 def mark_tables(lines: Sequence[Line], measure: Measure) -> list[Line]:
@@ -101,24 +120,27 @@ def _letter_width(line: Line) -> float:
 
 def _gutters(row: Sequence[Line], measure: Measure) -> list[Span]:
     """Return the white in a row that is wider than a space, but for that behind the mark of a list's item."""
-    gaps = sorted(
-        [*(gap for line in row for gap in _gaps(line, measure)), *((a.right, b.left) for a, b in pairwise(row))]
-    )
+    gaps = [gap for line in row for gap in _gaps(line, measure)]
+    gaps += (_Gap(a.right, b.left, a.text[-1] + b.text[0]) for a, b in pairwise(row))
+    gaps.sort(key=lambda gap: gap.left)
     text = " ".join(line.text for line in row)
     size = max(line.size for line in row)
-    widths = [b - a for a, b in gaps]
-    if _LEADER.search(text) or (len(gaps) > 1 and max(widths) - min(widths) < _SAME * size):
+    widths = [gap.right - gap.left for gap in gaps if not gap.is_wide]
+    if _LEADER.search(text) or (len(widths) > 1 and max(widths) - min(widths) < _SAME * size):
         return []  # of a table of contents; of a line that was stretched to fill its column
     first = 1 if _MARKER.fullmatch(text.split(maxsplit=1)[0]) else 0
-    return [gap for gap, width in zip(gaps[first:], widths[first:], strict=True) if width >= GUTTER * size]
+    return [
+        (gap.left, gap.right)
+        for gap in gaps[first:]
+        if gap.right - gap.left >= (_WIDE_GUTTER if gap.is_wide else GUTTER) * size
+    ]
 
 
-def _gaps(line: Line, measure: Measure) -> Iterator[Span]:
-    """Yield the white between the words of a line."""
+def _gaps(line: Line, measure: Measure) -> Iterator[_Gap]:
     for space in SPACE.finditer(line.text):
         before, behind = measure(line.start + space.start() - 1), measure(line.start + space.end())
         if before is not None and behind is not None:
-            yield before.right, behind.left
+            yield _Gap(before.right, behind.left, line.text[space.start() - 1] + line.text[space.end()])
 
 
 def _table_end(rows: Sequence[_Row], at: int) -> int:
@@ -147,5 +169,5 @@ def _common(shared: Sequence[Span], row: _Row) -> Iterator[Span]:
     """Yield what is white of the shared gutters in one more row. One that stands beside a gutter leaves it white."""
     for left, right in shared:
         for a, b in (*row.gutters, (float("-inf"), row.left), (row.right, float("inf"))):
-            if min(right, b) - max(left, a) >= GUTTER / 2 * row.size:
+            if min(right, b) - max(left, a) >= _SHARED * row.size:
                 yield max(left, a), min(right, b)
