@@ -103,6 +103,28 @@ def test_cells_of_two_columns_and_of_two_lines() -> None:
     ]
 
 
+def test_a_table_goes_on_under_its_header_on_the_next_page() -> None:
+    def pages(second: float) -> list[tuple[str, str]]:
+        def write(pdf: FPDF) -> None:
+            pdf.add_page()
+            table(
+                pdf, 240, [("Part", "Interval", "Age"), ("Pump", "monthly", "4 years"), ("Wheel", "yearly", "9 years")]
+            )
+            pdf.add_page()
+            pdf.text(second, 20, "Stone")
+            pdf.text(second + 50, 20, "weekly")
+            pdf.text(second + 110, 20, "7 years")
+            for at, row in enumerate((("Axle", "daily", "2 years"), ("Pond", "never", "80 years"))):
+                for place, cell in zip((0, 50, 110), row, strict=True):
+                    pdf.text(second + place, 27 + 7 * at, cell)
+
+        return rows_of(parse_pdf(make_pdf(write), Limits(10)))[3:]
+
+    texts = ["Stone weekly 7 years", "Axle daily 2 years", "Pond never 80 years"]
+    assert pages(20) == [(text, "Part Interval Age") for text in texts]
+    assert pages(30) == [(text, "") for text in texts], "another place is another table"
+
+
 def test_a_table_in_larger_or_bold_type_is_no_heading() -> None:
     def draw(pdf: FPDF) -> None:
         for at in range(12):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.building import clean, squash
@@ -30,6 +31,8 @@ from ragcli.parsing.pdf.reading import (
 )
 from ragcli.records import Block, Document
 
+_SAME_PLACE = 2.0
+"""Points by which the rows of one table may begin apart."""
 PAGE_BREAK = "\n\f\n"
 """What stands between two pages in a document's text. A form feed stands nowhere else in it."""
 
@@ -163,17 +166,29 @@ def _written(
     """Return the text of all pages and its blocks. What was noted on a page stands below its text."""
     parts: list[str] = []
     blocks: list[Block] = []
+    above: Sequence[Line] = ()
     end = 0
-    for number, (lines, heading, marks) in enumerate(_marked(pages, outline, body), 1):
-        page, spans = _page_text(lines)
-        rows = {at for at, line in enumerate(line for line in lines if line.text) if line.in_table}
-        page, its_blocks = join_wide(page, list(line_blocks(page, spans, number, heading, marks, rows)))
+    for number, (page_lines, heading, marks) in enumerate(_marked(pages, outline, body), 1):
+        page, spans = _page_text(page_lines)
+        lines = [line for line in page_lines if line.text]
+        rows = {at for at, line in enumerate(lines) if line.in_table}
+        its_blocks = list(line_blocks(page, spans, number, heading, marks, rows))
+        if above and lines and abs(above[-1].left - lines[0].left) < _SAME_PLACE:
+            its_blocks = _go_on(its_blocks, blocks[-1])
+        above = lines
+        page, its_blocks = join_wide(page, its_blocks)
         page, its_blocks = _with_comments(page, its_blocks, number, comments[number - 1])
         start = end + len(PAGE_BREAK) * (number > 1)
         parts.append(page)
         blocks += (replace(block, start=block.start + start, end=block.end + start) for block in its_blocks)
         end = start + len(page)
     return PAGE_BREAK.join(parts), tuple(blocks)
+
+
+def _go_on(blocks: list[Block], last: Block) -> list[Block]:
+    """Return the blocks of a page where the table goes on that ended the page before: its header holds here, too."""
+    rows = list(takewhile(lambda block: block.kind == last.kind == "table_row" and not block.header, blocks))
+    return [*(replace(row, header=last.header) for row in rows), *blocks[len(rows) :]]
 
 
 def _with_comments(page: str, blocks: list[Block], number: int, comments: Sequence[Comment]) -> tuple[str, list[Block]]:
