@@ -104,6 +104,10 @@ def test_the_text_is_what_python_docx_reads() -> None:
     assert document.blocks[-1].heading == ("中文标题",)
 
 
+def test_soft_hyphens_do_not_part_words() -> None:
+    assert shown(par("infor\xadmation")) == ["information"]
+
+
 def test_headings_come_from_names_levels_and_inheritance() -> None:
     document = read(
         par("Report", "T")
@@ -187,9 +191,13 @@ def test_numbers_are_written_out(number: int, form: str, written: str) -> None:
     assert write_number(number, form) == written
 
 
-def test_tables_have_their_header_once_and_merged_cells_once() -> None:
-    merged = '<w:tc><w:tcPr><w:gridSpan w:val="2"/></w:tcPr>' + par("Both") + "</w:tc>"
-    above = "<w:tc><w:tcPr><w:vMerge/></w:tcPr><w:p/></w:tc>"
+def cell(text: str, properties: str) -> str:
+    return f"<w:tc><w:tcPr>{properties}</w:tcPr>{par(text)}</w:tc>"
+
+
+def test_tables_have_their_header_once_and_cells_in_their_columns() -> None:
+    merged = cell("Both", '<w:gridSpan w:val="2"/>')
+    above = cell("", '<w:gridSpan w:val="2"/><w:vMerge/>')
     document = read(
         table(
             row("Part", "Price", "Note"),
@@ -200,8 +208,30 @@ def test_tables_have_their_header_once_and_merged_cells_once() -> None:
             row("hid", "1", properties="<w:hidden/>"),
         )
     )
-    assert texts(document) == ["Part | Price | Note", "Seal | 12", "Both | x", "| 13"]
+    assert texts(document) == ["Part | Price | Note", "Seal | 12", "Both | | x", "Both | | 13"]
     assert [block.header for block in document.blocks] == ["", *["Part | Price | Note"] * 3]
+
+
+def test_a_title_over_a_table_is_no_header_and_merged_headers_have_more_rows() -> None:
+    two, all = ('<w:gridSpan w:val="2"/>', '<w:gridSpan w:val="5"/>')
+    start, on = ('<w:vMerge w:val="restart"/>', "<w:vMerge/>")
+    document = read(
+        table(
+            f"<w:tr>{cell('Sales', all)}</w:tr>",
+            f"<w:tr>{cell('Region', start)}{cell('2024', two)}{cell('2025', two)}</w:tr>",
+            f"<w:tr>{cell('', on)}{''.join(cell(name, '') for name in ('Plan', 'Real', 'Plan', 'Real'))}</w:tr>",
+            f"<w:tr>{cell('North', start)}{''.join(cell(str(at), '') for at in range(4))}</w:tr>",
+            f"<w:tr>{cell('', on)}{''.join(cell(str(at), '') for at in range(4, 8))}</w:tr>",
+        )
+    )
+    header = "Region | 2024 | | 2025 / Region | Plan | Real | Plan | Real"
+    assert [(document.text[block.start : block.end], block.header) for block in document.blocks] == [
+        ("Sales", ""),
+        ("Region | 2024 | | 2025", ""),
+        ("Region | Plan | Real | Plan | Real", ""),
+        ("North | 0 | 1 | 2 | 3", header),
+        ("North | 4 | 5 | 6 | 7", header),
+    ]
 
 
 def test_marked_header_rows_are_joined() -> None:

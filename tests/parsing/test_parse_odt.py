@@ -121,6 +121,32 @@ def test_tables_have_their_header_once_and_merged_cells_once() -> None:
     assert texts(unmarked) == ["k | v", "a | 1 2"] and unmarked.blocks[1].header == "k | v"
 
 
+def test_cells_over_several_rows_and_headers_of_two() -> None:
+    def spanned(text: str, columns: int, rows: int) -> str:
+        sizes = f'table:number-columns-spanned="{columns}" table:number-rows-spanned="{rows}"'
+        return f"<table:table-cell {sizes}>{par(text)}</table:table-cell>{covered * (columns - 1)}"
+
+    def cells(*texts: str) -> str:
+        return "".join(f"<table:table-cell>{par(text)}</table:table-cell>" for text in texts)
+
+    covered = "<table:covered-table-cell/>"
+    rows = (
+        spanned("Sales", 3, 1),
+        spanned("Region", 1, 2) + spanned("2024", 2, 1),
+        covered + cells("Plan", "Real"),
+        spanned("North", 1, 2) + cells("1", "2"),
+        covered + cells("3", "4"),
+        spanned("none", 2, 2) + cells("5"),
+        '<table:covered-table-cell table:number-columns-repeated="2"/>' + cells("6"),
+    )
+    document = read(table(*(f"<table:table-row>{one}</table:table-row>" for one in rows)))
+    assert texts(document) == [
+        *("Sales", "Region | 2024", "Region | Plan | Real", "North | 1 | 2", "North | 3 | 4"),
+        *("none | | 5", "none | | 6"),
+    ]
+    assert [block.header for block in document.blocks] == ["", "", "", *["Region | 2024 / Region | Plan | Real"] * 4]
+
+
 def test_nested_tables_are_rows_of_their_own() -> None:
     inner = table(row("k", "v"), row("a", "1"))
     document = read(table(row("Name", "Data"), row("X", par("see") + inner), row("Y", "none")))

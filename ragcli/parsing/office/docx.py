@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ragcli.errors import ParseFailed
-from ragcli.parsing.building import MAX_HEADING, Builder, TableRows, squash
+from ragcli.parsing.building import MAX_HEADING, Builder, TableCell, TableRows, squash
 from ragcli.parsing.office.docx_package import MC, R_ID, Package, W
 from ragcli.parsing.office.docx_runs import Runs, chosen, read_runs
-from ragcli.parsing.office.docx_styles import Look, Numbering, Styles, switch
+from ragcli.parsing.office.docx_styles import Look, Numbering, Styles, number, switch
 from ragcli.records import Document
 
 _PARAGRAPH, _TABLE, _ROW, _CELL = f"{W}p", f"{W}tbl", f"{W}tr", f"{W}tc"
@@ -164,7 +164,7 @@ class _Reader:
         self._frames.append(_Frame(iter(rows), frame.under, rows=table_rows))
 
     def _row(self, row: Any, frame: _Frame, rows: TableRows) -> None:
-        cells: list[str] = []
+        cells: list[TableCell] = []
         inside, tables = Runs(), []
         for cell in _through(row, {_CELL}):
             words = []
@@ -176,7 +176,7 @@ class _Reader:
                 words.append(f"{mark} {runs.text}" if mark and runs.text.strip() else runs.text)
                 inside.boxes += runs.boxes
                 inside.notes += runs.notes
-            cells.append(" ".join(words))
+            cells.append(TableCell(" ".join(words), *_merged(cell)))
         rows.add(cells, _is_header(row))
         self._open(inside, frame, tables)
 
@@ -226,6 +226,15 @@ def _is_left_out(row: Any) -> bool:
 
 def _is_header(row: Any) -> bool:
     return switch(row.find(f"{W}trPr"), "tblHeader") is True
+
+
+def _merged(cell: Any) -> tuple[int, bool]:
+    """Return over how many columns a cell stands, and whether it goes on from the row above."""
+    properties = cell.find(f"{W}tcPr")
+    if properties is None:
+        return 1, False
+    down = properties.find(f"{W}vMerge")
+    return max(number(properties, "gridSpan", 1), 1), down is not None and down.get(f"{W}val") != "restart"
 
 
 def _is_long(cell: Any) -> bool:
