@@ -12,6 +12,7 @@ from docx.enum.style import WD_STYLE_TYPE
 from parsing.office_files import assert_read_or_failed, docx_members, docx_of, mutated, reason, zip_of
 from parsing.parsing_helpers import block_of, check_blocks, texts
 
+from ragcli.errors import ParseFailed
 from ragcli.parsing.office.docx import parse_docx
 from ragcli.parsing.office.numbering import write_number
 from ragcli.records import Document
@@ -161,6 +162,19 @@ def test_lists_are_numbered_and_nested() -> None:
     assert shown(body, numbering=NUMBERING, styles=STYLES) == [
         *("1. a", "  a) b", "  b) c", "    1.b.iv d", "2. e", "  a) f"),
         *("7. g", "8. h", "- dot", "none", "- unknown", "9. n"),
+    ]
+
+
+def test_articles_are_counted_through_all_chapters() -> None:
+    level = '<w:lvl w:ilvl="{}"><w:numFmt w:val="chineseCounting"/>{}<w:lvlText w:val="{}"/></w:lvl>'
+    levels = level.format(0, "", "第%1章") + level.format(1, '<w:lvlRestart w:val="0"/>', "第%2条")
+    levels += level.format(2, "", "（%3）") + level.format(3, '<w:lvlRestart w:val="1"/>', "%4、")
+    numbering = f'<w:abstractNum w:abstractNumId="0">{levels}</w:abstractNum>'
+    numbering += '<w:num w:numId="1"><w:abstractNumId w:val="0"/></w:num>'
+    body = "".join(item(f"d{depth}", 1, depth) for depth in (0, 1, 2, 3, 1, 2, 3, 0, 1, 2, 3))
+    assert [line.split()[0] for line in shown(body, numbering=numbering)] == [
+        *("第一章", "第一条", "（一）", "一、", "第二条", "（一）", "二、"),
+        *("第二章", "第三条", "（一）", "一、"),
     ]
 
 
@@ -370,6 +384,7 @@ def choice(result: str) -> str:
             "well-known coop",
         ),
         ('<w:r><w:sym w:font="Symbol" w:char="F061"/><w:sym w:font="Wingdings" w:char="F0FC"/></w:r>', "α✓"),
+        ('<w:r><w:sym w:font="Wingdings 2" w:char="0052"/><w:sym w:font="Wingdings 2" w:char="F0A3"/></w:r>', "☑☐"),
         ('<w:r><w:sym w:font="X" w:char="00B5"/><w:sym w:char="zz"/><w:sym w:char="D800"/></w:r>', "µ"),
         ("<w:r><w:ruby><w:rt>" + run("kan") + "</w:rt><w:rubyBase>" + run("漢") + "</w:rubyBase></w:ruby></w:r>", "漢"),
         (
@@ -428,6 +443,12 @@ def test_parts_that_cannot_be_read_are_a_warning() -> None:
         "a part could not be read (broken: word/footnotes.xml is no sound XML)",
         "1 file put into it could not be read",
     )
+
+
+def test_a_file_that_is_but_another_file_says_so() -> None:
+    with pytest.raises(ParseFailed, match="no text but in another file put into it") as failed:
+        parse_docx(docx_of('<w:altChunk r:id="q"/>'))
+    assert failed.value.hint == "save it with a word processor"
 
 
 def without(name: str) -> bytes:

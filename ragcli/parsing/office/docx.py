@@ -64,6 +64,8 @@ def parse_docx(data: bytes) -> Document:
     try:
         return reader.builder.document(title, warnings=warnings)
     except ParseFailed:
+        if others:  # as programs write it that make Word files of web pages
+            raise ParseFailed("no text but in another file put into it", "save it with a word processor") from None
         if package.has_pictures:
             raise ParseFailed("no text, only pictures") from None
         raise

@@ -32,7 +32,11 @@ _SYMBOL = dict(  # the private codes of the font Symbol, and the usual ticks and
         strict=True,
     )
 ) | {0xA3: "≤", 0xA5: "∞", 0xAE: "→", 0xB0: "°", 0xB1: "±", 0xB3: "≥", 0xB4: "×", 0xB8: "÷", 0xB9: "≠", 0xBB: "≈"}
-_WINGDINGS = {0x6F: "☐", 0xA8: "☐", 0xE0: "→", 0xFB: "✗", 0xFC: "✓", 0xFD: "☒", 0xFE: "☑"}
+_ORNAMENTS = {  # by the font's name, the longer name first
+    "symbol": _SYMBOL,
+    "wingdings 2": {0x4F: "✗", 0x50: "✓", 0x51: "☒", 0x52: "☑", 0x53: "☒", 0x54: "☒", 0xA3: "☐"},
+    "wingdings": {0x6F: "☐", 0xA8: "☐", 0xE0: "→", 0xFB: "✗", 0xFC: "✓", 0xFD: "☒", 0xFE: "☑"},
+}
 
 
 @dataclass(slots=True)
@@ -186,8 +190,7 @@ def _symbol(code: str, font: str) -> str:
         value = int(code[:6], 16)
     except ValueError:
         return ""
-    if 0xF000 <= value <= 0xF0FF:
-        value -= 0xF000
-        known = _SYMBOL if font.lower().startswith("symbol") else _WINGDINGS if "ding" in font.lower() else {}
-        return known.get(value, "")
+    known = next((signs for name, signs in _ORNAMENTS.items() if font.lower().startswith(name)), {})
+    if 0xF000 <= value <= 0xF0FF or (known and value < 0x100):  # programs write F052 as well as 0052
+        return known.get(value & 0xFF, "")
     return chr(value) if 0x20 <= value < 0xE000 and not 0xD800 <= value < 0xE000 else ""

@@ -191,6 +191,7 @@ def _read_levels(element: Any) -> tuple[dict[int, Level], dict[str, int]]:
             "" if pattern is None else pattern.get(_VAL, ""),
             max(0, number(level, "start", 1)),
             switch(level, "isLgl") is True,
+            number(level, "lvlRestart", depth),
         )
         style = level.find(f"{W}pStyle")
         if style is not None:
