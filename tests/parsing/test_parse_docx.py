@@ -153,6 +153,10 @@ NUMBERING = """
   <w:lvlOverride w:ilvl="0"><w:startOverride w:val="7"/></w:lvlOverride></w:num>
 <w:num w:numId="3"><w:abstractNumId w:val="1"/></w:num>
 <w:num w:numId="4"><w:abstractNumId w:val="2"/></w:num>
+<w:num w:numId="5"><w:abstractNumId w:val="0"/>
+  <w:lvlOverride w:ilvl="0"><w:lvl w:ilvl="0"><w:lvlText w:val="%1"/></w:lvl></w:lvlOverride>
+  <w:lvlOverride w:ilvl="1"><w:lvl w:ilvl="1"><w:pStyle w:val="1"/><w:lvlText w:val="%1.%2"/></w:lvl>
+  </w:lvlOverride></w:num>
 """
 
 
@@ -183,6 +187,8 @@ def test_headings_show_their_number() -> None:
         item("总则", 4, style="1") + par("x") + item("附则", 4, style="1"), numbering=NUMBERING, styles=STYLES
     )
     assert texts(document, "heading") == ["第一章 总则", "第二章 附则"]
+    itself = read(item("x", 5, 0, "1") + item("y", 5, 1, "1"), numbering=NUMBERING, styles=STYLES)
+    assert texts(itself, "heading") == ["1 x", "1.1 y"], "the level that a paragraph names is the one that counts"
     assert document.blocks[1].heading == ("第一章 总则",)
 
 

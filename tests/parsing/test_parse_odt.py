@@ -96,6 +96,14 @@ def test_chapters_are_numbered_as_the_outline_says() -> None:
     assert found == ["I. A", "I.1 B", "I.2 C", "D", "II. E", "II.1 F", "G", "9 H"]
 
 
+def test_a_heading_in_a_list_has_the_number_of_its_item() -> None:
+    body = items(heading("A", 1) + items(heading("B", 2), "text"), heading("C", 1), style="L1")
+    body += items(heading("dot", 1), style="L2") + items(heading("D", 1))
+    document = read(body, STYLES)
+    assert texts(document, "heading") == ["1. A", "1.a) B", "2. C", "dot", "I. D"]
+    assert block_of(document, "1.b) text").heading == ("1. A", "1.a) B")
+
+
 def test_lists_are_numbered_and_nested() -> None:
     inner = items("b", "c", par("d") + items("deep"))
     body = items("<text:p>a</text:p>" + inner, par("e") + par("more of e"), style="L1")

@@ -157,7 +157,9 @@ class _Reader:
         size = len(squash(line.text))
         if frame.main and size and element.tag == _HEADING and size <= MAX_HEADING:
             level = min(max(number(element, f"{TEXT}outline-level", 1), 1), MAX_DEPTH)
-            self.builder.heading(f"{self._chapter(element, level)} {line.text}", level)
+            listed = frame.item is not None and self._styles.levels(frame.item.style)
+            mark = self._mark(frame.item) if frame.item and listed else self._chapter(element, level)
+            self.builder.heading(f"{mark.removeprefix('-')} {line.text}", level)
         elif frame.main and 0 < size <= MAX_HEADING and frame.item is None and self._styles.is_title(style):
             self.title = self.title or squash(line.text)
             self.builder.heading(line.text, 0)
@@ -170,12 +172,12 @@ class _Reader:
         self._open([line], frame)
 
     def _chapter(self, heading: Any, level: int) -> str:
-        """Return the number of a heading, where the document numbers its chapters."""
+        """Return the number of a heading that is in no list, where the document numbers its chapters."""
         if heading.get(f"{TEXT}is-list-header") == "true":
             return ""
         shown = heading.findtext(f"{TEXT}number")
         counted = self._chapters.next(level - 1, self._styles.outline)
-        return (shown or counted).removeprefix("-")
+        return shown or counted
 
     def _list(self, element: Any, frame: _Frame) -> None:
         style = element.get(f"{TEXT}style-name", "")
