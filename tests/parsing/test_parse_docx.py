@@ -441,6 +441,26 @@ def test_links_out_of_the_container_are_not_followed(tmp_path: Path) -> None:
     assert "lacks" in warning, "only the one that says it lies inside is missed"
 
 
+def test_charts_and_diagrams_follow_their_paragraph() -> None:
+    def drawn(name: str, id: str) -> str:
+        return f'<w:r><w:drawing><x:{name} xmlns:x="urn:x" {id}/></w:drawing></w:r>'
+
+    rels = '<Relationship Id="c" Type="x/chart" Target="c.xml"/><Relationship Id="d" Type="x/data" Target="d.xml"/>'
+    point = '<pt idx="0"><v>{}</v></pt>'
+    series = f"<ser><tx><v>Sales</v></tx><cat>{point.format('North')}</cat><val>{point.format(5)}</val></ser>"
+    diagram = '<dataModel><ptLst><pt modelId="1"><t><p><r><t>Order</t></r></p></t></pt></ptLst></dataModel>'
+    body = par(run("before") + drawn("chart", 'r:id="c"')) + table(
+        row("k", "v"), row("x", par(run("y") + drawn("relIds", 'r:dm="d"')))
+    )
+    members = docx_members(body + par("after"), more_rels=rels) | {
+        "word/c.xml": f"<c><chart><plotArea><barChart>{series}</barChart></plotArea></chart></c>",
+        "word/d.xml": diagram,
+    }
+    document = parse_docx(zip_of(members))
+    assert texts(document) == ["before", "| Sales", "North | 5", "k | v", "x | y", "Order", "after"]
+    assert block_of(document, "North").header == "| Sales" and block_of(document, "Order").kind == "list_item"
+
+
 def test_parts_that_cannot_be_read_are_a_warning() -> None:
     members = docx_members(par(run("x") + note("footnote", 2)) + '<w:altChunk r:id="q"/>', NOTES)
     document = parse_docx(zip_of({**members, "word/footnotes.xml": "<broken"}))

@@ -17,6 +17,8 @@ from ragcli.parsing.building import MAX_HEADING, Builder, TableCell, TableRows, 
 from ragcli.parsing.office.docx_package import MC, R_ID, Package, W
 from ragcli.parsing.office.docx_runs import Runs, chosen, read_runs
 from ragcli.parsing.office.docx_styles import Look, Numbering, Styles, number, switch
+from ragcli.parsing.office.package import local
+from ragcli.parsing.office.slide_text import write_chart, write_diagram
 from ragcli.records import Document
 
 _PARAGRAPH, _TABLE, _ROW, _CELL = f"{W}p", f"{W}tbl", f"{W}tr", f"{W}tc"
@@ -135,7 +137,11 @@ class _Reader:
         return runs, *self._numbering.mark(style, look), look
 
     def _open(self, runs: Runs, frame: _Frame, tables: Sequence[Any] = ()) -> None:
-        """Have what belongs to a block read right after it: tables in it, then text boxes, then notes."""
+        """Have what belongs to a block read right after it: charts and diagrams, then tables, text boxes and notes."""
+        for id in runs.drawings:
+            root = self._package.by_id(id)
+            if root is not None:
+                (write_diagram if local(root) == "dataModel" else write_chart)(self.builder, root)
         opened = [_Frame(iter((table,)), frame.under) for table in tables]
         opened += [_Frame(_through(box, _BLOCKS), frame.under) for box in runs.boxes]
         for kind, id, counted in runs.notes:
@@ -177,6 +183,7 @@ class _Reader:
                 runs, _, mark, _ = self._read(block)
                 words.append(f"{mark} {runs.text}" if mark and runs.text.strip() else runs.text)
                 inside.boxes += runs.boxes
+                inside.drawings += runs.drawings
                 inside.notes += runs.notes
             cells.append(TableCell(" ".join(words), *_merged(cell)))
         rows.add(cells, _is_header(row))

@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from ragcli.parsing.office.docx_package import MC, M, W
+from ragcli.parsing.office.docx_package import MC, R_ID, M, W
 from ragcli.parsing.office.docx_styles import Styles, switch
 
+_R_DIAGRAM = R_ID.replace("}id", "}dm")
 _CHARACTERS = {
     **dict.fromkeys((f"{W}tab", f"{W}ptab"), "\t"),
     **dict.fromkeys((f"{W}br", f"{W}cr"), "\n"),
@@ -41,13 +42,15 @@ _ORNAMENTS = {  # by the font's name, the longer name first
 
 @dataclass(slots=True)
 class Runs:
-    """What stands in one paragraph: its text, the boxes anchored in it, and the notes that it refers to.
+    """What stands in one paragraph: its text, the boxes and drawings anchored in it, and the notes that it refers to.
 
-    A note is its kind ("footnote", "endnote", "comment"), its id, and whether it is counted.
+    A drawing is the relationship id of a chart or a diagram. A note is its kind ("footnote", "endnote", "comment"), its
+    id, and whether it is counted.
     """
 
     text: str = ""
     boxes: list[Any] = field(default_factory=list)
+    drawings: list[str] = field(default_factory=list)
     notes: list[tuple[str, str, bool]] = field(default_factory=list)
 
 
@@ -119,6 +122,8 @@ class _Reader:
             self._add(_sign(element, "dPr", "begChr", "("))
         elif tag == f"{M}nary":
             self._add(_sign(element, "naryPr", "chr", "∫"))
+        elif tag.endswith(("}chart", "}relIds")) and not self.mute:
+            self.runs.drawings.append(element.get(R_ID) or element.get(_R_DIAGRAM, ""))
 
     def _leave(self, element: Any) -> None:
         tag = element.tag
