@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.blocks import MAX_TEXT
 from ragcli.records import Block, BlockKind, Document
 
 MAX_HEADING = 300
+_MAX_REPEATED = 100
+_MAX_COLUMNS = 100
 _SPACE = re.compile(r"[^\S\n]+")
-_UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
+_UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u2060\ufeff\ufffe\uffff]")  # soft hyphens part words
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LINE_END = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 
@@ -90,18 +93,6 @@ class Builder:
             heading = self.heading_path + extra
         self._append(text, Block(0, len(text), kind, heading, self.page, header))
 
-    def table(self, rows: Iterable[Sequence[str]], *, under: Sequence[str] = (), has_header: bool = True) -> None:
-        """Add a table, row by row; unless it has none, the first row that is not empty is the header of the others."""
-        header = ""
-        for cells in rows:
-            row = [squash(cell) for cell in cells]
-            while row and not row[-1]:
-                row.pop()
-            text = " | ".join(row)
-            if text.strip(" |"):
-                self.add(text, "table_row", under=under, header=header)
-                header = header or (text if has_header else "")
-
     def include(self, document: Document, under: Sequence[str] = ()) -> None:
         """Add all of another document, under the headings in force and `under`. Its pages become headings."""
         above = self.heading_path + tuple(squash(one)[:MAX_HEADING] for one in under)
@@ -136,11 +127,21 @@ class Builder:
         return Document(text, tuple(self._blocks), squash(title)[:MAX_HEADING], pages, tuple(warnings))
 
 
+class TableCell(NamedTuple):
+    """A cell of a table: its text, over how many columns it stands, and whether it goes on from the row above."""
+
+    text: str
+    columns: int = 1
+    merged: bool = False
+
+
 class TableRows:
     """Adds the rows of a table to a Builder as they are read, for tables with other things between their rows.
 
-    Where the table marks its header rows (`marked`), those are the header; else its first row is, unless it is alone
-    (`count` is how many rows there are).
+    Where the table marks its header rows (`marked`), those are the header. Else its first row is, unless it is alone
+    (`count` is how many rows there are); a title that stands over the table by itself is passed by, and where cells of
+    the first row stand over several columns, the rows into which others of its cells go on belong to it. Short text
+    that is merged over several rows stands in each.
     """
 
     def __init__(self, builder: Builder, marked: bool, count: int, under: Sequence[str] = ()) -> None:
@@ -149,17 +150,30 @@ class TableRows:
         self._alone = count < 2
         self._under = under
         self._header = ""
+        self._wide = False
         self._in_head = True
+        self._above: list[str] = []
 
-    def add(self, cells: Sequence[str], is_header: bool = False) -> None:
+    def add(self, cells: Sequence[TableCell], is_header: bool = False) -> None:
         """Add one row, where it has any text. `is_header` is whether the table marks it so."""
-        row = [squash(cell) for cell in cells]
+        row: list[str] = []
+        for cell in cells:
+            text = squash(cell.text)
+            if cell.merged and not text and len(row) < len(self._above) and len(self._above[len(row)]) <= _MAX_REPEATED:
+                text = self._above[len(row)]
+            row += [text] + [""] * (min(cell.columns, _MAX_COLUMNS) - 1)
+        self._above = list(row)
         while row and not row[-1]:
             row.pop()
-        text = " | ".join(row)
+        text = squash(" | ".join(row))
         if not text.strip(" |"):
             return
-        self._in_head = self._in_head and (is_header if self._marked else not self._header and not self._alone)
+        self._in_head = self._in_head and (is_header if self._marked else self._belongs_to_head(cells))
         self._builder.add(text, "table_row", under=self._under, header="" if self._in_head else self._header)
-        if self._in_head:
+        is_title = not self._marked and text == row[0] and cells[0].columns > 1
+        if self._in_head and not is_title:
             self._header = " / ".join(filter(None, (self._header, text)))
+            self._wide = any(cell.columns > 1 for cell in cells)
+
+    def _belongs_to_head(self, cells: Sequence[TableCell]) -> bool:
+        return not self._alone and (not self._header or (self._wide and any(cell.merged for cell in cells)))

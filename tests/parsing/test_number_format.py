@@ -49,6 +49,7 @@ from ragcli.parsing.office.number_format import BUILT_IN, show_number
         (45658, "mmm yyyy", "2025-01"),
         (45658, "yyyy", "2025"),
         (45658, "d. mmm", "2025-01-01"),
+        (45658, "[$-804]aaaa;@", "2025-01-01"),
         (45658, "[$-409]mmmm d, yyyy;@", "2025-01-01"),
         (0.5625, "h:mm AM/PM", "13:30"),
         (0.5625115740740741, "h:mm:ss", "13:30:01"),

@@ -130,5 +130,6 @@ def test_templates_of_opendocument_texts() -> None:
 
 
 def test_a_deck_whose_main_part_is_something_else() -> None:
-    with pytest.raises(ParseFailed, match="it is no PowerPoint deck"):
-        parse_pptx(as_kind(deck(), POWERPOINT.format("presentation"), "application/xml"))
+    for members in (word_file(), workbook()):
+        with pytest.raises(ParseFailed, match="it is no PowerPoint deck"):
+            parse_pptx(pack(members))

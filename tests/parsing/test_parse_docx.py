@@ -12,6 +12,7 @@ from docx.enum.style import WD_STYLE_TYPE
 from parsing.office_files import assert_read_or_failed, docx_members, docx_of, mutated, reason, zip_of
 from parsing.parsing_helpers import block_of, check_blocks, texts
 
+from ragcli.errors import ParseFailed
 from ragcli.parsing.office.docx import parse_docx
 from ragcli.parsing.office.numbering import write_number
 from ragcli.records import Document
@@ -104,6 +105,10 @@ def test_the_text_is_what_python_docx_reads() -> None:
     assert document.blocks[-1].heading == ("中文标题",)
 
 
+def test_soft_hyphens_do_not_part_words() -> None:
+    assert shown(par("infor\xadmation")) == ["information"]
+
+
 def test_headings_come_from_names_levels_and_inheritance() -> None:
     document = read(
         par("Report", "T")
@@ -148,6 +153,10 @@ NUMBERING = """
   <w:lvlOverride w:ilvl="0"><w:startOverride w:val="7"/></w:lvlOverride></w:num>
 <w:num w:numId="3"><w:abstractNumId w:val="1"/></w:num>
 <w:num w:numId="4"><w:abstractNumId w:val="2"/></w:num>
+<w:num w:numId="5"><w:abstractNumId w:val="0"/>
+  <w:lvlOverride w:ilvl="0"><w:lvl w:ilvl="0"><w:lvlText w:val="%1"/></w:lvl></w:lvlOverride>
+  <w:lvlOverride w:ilvl="1"><w:lvl w:ilvl="1"><w:pStyle w:val="1"/><w:lvlText w:val="%1.%2"/></w:lvl>
+  </w:lvlOverride></w:num>
 """
 
 
@@ -160,11 +169,26 @@ def test_lists_are_numbered_and_nested() -> None:
     ]
 
 
+def test_articles_are_counted_through_all_chapters() -> None:
+    level = '<w:lvl w:ilvl="{}"><w:numFmt w:val="chineseCounting"/>{}<w:lvlText w:val="{}"/></w:lvl>'
+    levels = level.format(0, "", "第%1章") + level.format(1, '<w:lvlRestart w:val="0"/>', "第%2条")
+    levels += level.format(2, "", "（%3）") + level.format(3, '<w:lvlRestart w:val="1"/>', "%4、")
+    numbering = f'<w:abstractNum w:abstractNumId="0">{levels}</w:abstractNum>'
+    numbering += '<w:num w:numId="1"><w:abstractNumId w:val="0"/></w:num>'
+    body = "".join(item(f"d{depth}", 1, depth) for depth in (0, 1, 2, 3, 1, 2, 3, 0, 1, 2, 3))
+    assert [line.split()[0] for line in shown(body, numbering=numbering)] == [
+        *("第一章", "第一条", "（一）", "一、", "第二条", "（一）", "二、"),
+        *("第二章", "第三条", "（一）", "一、"),
+    ]
+
+
 def test_headings_show_their_number() -> None:
     document = read(
         item("总则", 4, style="1") + par("x") + item("附则", 4, style="1"), numbering=NUMBERING, styles=STYLES
     )
     assert texts(document, "heading") == ["第一章 总则", "第二章 附则"]
+    itself = read(item("x", 5, 0, "1") + item("y", 5, 1, "1"), numbering=NUMBERING, styles=STYLES)
+    assert texts(itself, "heading") == ["1 x", "1.1 y"], "the level that a paragraph names is the one that counts"
     assert document.blocks[1].heading == ("第一章 总则",)
 
 
@@ -187,9 +211,13 @@ def test_numbers_are_written_out(number: int, form: str, written: str) -> None:
     assert write_number(number, form) == written
 
 
-def test_tables_have_their_header_once_and_merged_cells_once() -> None:
-    merged = '<w:tc><w:tcPr><w:gridSpan w:val="2"/></w:tcPr>' + par("Both") + "</w:tc>"
-    above = "<w:tc><w:tcPr><w:vMerge/></w:tcPr><w:p/></w:tc>"
+def cell(text: str, properties: str) -> str:
+    return f"<w:tc><w:tcPr>{properties}</w:tcPr>{par(text)}</w:tc>"
+
+
+def test_tables_have_their_header_once_and_cells_in_their_columns() -> None:
+    merged = cell("Both", '<w:gridSpan w:val="2"/>')
+    above = cell("", '<w:gridSpan w:val="2"/><w:vMerge/>')
     document = read(
         table(
             row("Part", "Price", "Note"),
@@ -200,8 +228,30 @@ def test_tables_have_their_header_once_and_merged_cells_once() -> None:
             row("hid", "1", properties="<w:hidden/>"),
         )
     )
-    assert texts(document) == ["Part | Price | Note", "Seal | 12", "Both | x", "| 13"]
+    assert texts(document) == ["Part | Price | Note", "Seal | 12", "Both | | x", "Both | | 13"]
     assert [block.header for block in document.blocks] == ["", *["Part | Price | Note"] * 3]
+
+
+def test_a_title_over_a_table_is_no_header_and_merged_headers_have_more_rows() -> None:
+    two, all = ('<w:gridSpan w:val="2"/>', '<w:gridSpan w:val="5"/>')
+    start, on = ('<w:vMerge w:val="restart"/>', "<w:vMerge/>")
+    document = read(
+        table(
+            f"<w:tr>{cell('Sales', all)}</w:tr>",
+            f"<w:tr>{cell('Region', start)}{cell('2024', two)}{cell('2025', two)}</w:tr>",
+            f"<w:tr>{cell('', on)}{''.join(cell(name, '') for name in ('Plan', 'Real', 'Plan', 'Real'))}</w:tr>",
+            f"<w:tr>{cell('North', start)}{''.join(cell(str(at), '') for at in range(4))}</w:tr>",
+            f"<w:tr>{cell('', on)}{''.join(cell(str(at), '') for at in range(4, 8))}</w:tr>",
+        )
+    )
+    header = "Region | 2024 | | 2025 / Region | Plan | Real | Plan | Real"
+    assert [(document.text[block.start : block.end], block.header) for block in document.blocks] == [
+        ("Sales", ""),
+        ("Region | 2024 | | 2025", ""),
+        ("Region | Plan | Real | Plan | Real", ""),
+        ("North | 0 | 1 | 2 | 3", header),
+        ("North | 4 | 5 | 6 | 7", header),
+    ]
 
 
 def test_marked_header_rows_are_joined() -> None:
@@ -340,6 +390,7 @@ def choice(result: str) -> str:
             "well-known coop",
         ),
         ('<w:r><w:sym w:font="Symbol" w:char="F061"/><w:sym w:font="Wingdings" w:char="F0FC"/></w:r>', "α✓"),
+        ('<w:r><w:sym w:font="Wingdings 2" w:char="0052"/><w:sym w:font="Wingdings 2" w:char="F0A3"/></w:r>', "☑☐"),
         ('<w:r><w:sym w:font="X" w:char="00B5"/><w:sym w:char="zz"/><w:sym w:char="D800"/></w:r>', "µ"),
         ("<w:r><w:ruby><w:rt>" + run("kan") + "</w:rt><w:rubyBase>" + run("漢") + "</w:rubyBase></w:ruby></w:r>", "漢"),
         (
@@ -390,6 +441,26 @@ def test_links_out_of_the_container_are_not_followed(tmp_path: Path) -> None:
     assert "lacks" in warning, "only the one that says it lies inside is missed"
 
 
+def test_charts_and_diagrams_follow_their_paragraph() -> None:
+    def drawn(name: str, id: str) -> str:
+        return f'<w:r><w:drawing><x:{name} xmlns:x="urn:x" {id}/></w:drawing></w:r>'
+
+    rels = '<Relationship Id="c" Type="x/chart" Target="c.xml"/><Relationship Id="d" Type="x/data" Target="d.xml"/>'
+    point = '<pt idx="0"><v>{}</v></pt>'
+    series = f"<ser><tx><v>Sales</v></tx><cat>{point.format('North')}</cat><val>{point.format(5)}</val></ser>"
+    diagram = '<dataModel><ptLst><pt modelId="1"><t><p><r><t>Order</t></r></p></t></pt></ptLst></dataModel>'
+    body = par(run("before") + drawn("chart", 'r:id="c"')) + table(
+        row("k", "v"), row("x", par(run("y") + drawn("relIds", 'r:dm="d"')))
+    )
+    members = docx_members(body + par("after"), more_rels=rels) | {
+        "word/c.xml": f"<c><chart><plotArea><barChart>{series}</barChart></plotArea></chart></c>",
+        "word/d.xml": diagram,
+    }
+    document = parse_docx(zip_of(members))
+    assert texts(document) == ["before", "| Sales", "North | 5", "k | v", "x | y", "Order", "after"]
+    assert block_of(document, "North").header == "| Sales" and block_of(document, "Order").kind == "list_item"
+
+
 def test_parts_that_cannot_be_read_are_a_warning() -> None:
     members = docx_members(par(run("x") + note("footnote", 2)) + '<w:altChunk r:id="q"/>', NOTES)
     document = parse_docx(zip_of({**members, "word/footnotes.xml": "<broken"}))
@@ -398,6 +469,12 @@ def test_parts_that_cannot_be_read_are_a_warning() -> None:
         "a part could not be read (broken: word/footnotes.xml is no sound XML)",
         "1 file put into it could not be read",
     )
+
+
+def test_a_file_that_is_but_another_file_says_so() -> None:
+    with pytest.raises(ParseFailed, match="no text but in another file put into it") as failed:
+        parse_docx(docx_of('<w:altChunk r:id="q"/>'))
+    assert failed.value.hint == "save it with a word processor"
 
 
 def without(name: str) -> bytes:

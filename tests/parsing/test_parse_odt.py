@@ -96,6 +96,14 @@ def test_chapters_are_numbered_as_the_outline_says() -> None:
     assert found == ["I. A", "I.1 B", "I.2 C", "D", "II. E", "II.1 F", "G", "9 H"]
 
 
+def test_a_heading_in_a_list_has_the_number_of_its_item() -> None:
+    body = items(heading("A", 1) + items(heading("B", 2), "text"), heading("C", 1), style="L1")
+    body += items(heading("dot", 1), style="L2") + items(heading("D", 1))
+    document = read(body, STYLES)
+    assert texts(document, "heading") == ["1. A", "1.a) B", "2. C", "dot", "I. D"]
+    assert block_of(document, "1.b) text").heading == ("1. A", "1.a) B")
+
+
 def test_lists_are_numbered_and_nested() -> None:
     inner = items("b", "c", par("d") + items("deep"))
     body = items("<text:p>a</text:p>" + inner, par("e") + par("more of e"), style="L1")
@@ -119,6 +127,32 @@ def test_tables_have_their_header_once_and_merged_cells_once() -> None:
     assert [block.header for block in document.blocks] == ["", *["Part | Price | Note"] * 2]
     unmarked = read(table(row("k", "v"), row("a", items("1", "2"))))
     assert texts(unmarked) == ["k | v", "a | 1 2"] and unmarked.blocks[1].header == "k | v"
+
+
+def test_cells_over_several_rows_and_headers_of_two() -> None:
+    def spanned(text: str, columns: int, rows: int) -> str:
+        sizes = f'table:number-columns-spanned="{columns}" table:number-rows-spanned="{rows}"'
+        return f"<table:table-cell {sizes}>{par(text)}</table:table-cell>{covered * (columns - 1)}"
+
+    def cells(*texts: str) -> str:
+        return "".join(f"<table:table-cell>{par(text)}</table:table-cell>" for text in texts)
+
+    covered = "<table:covered-table-cell/>"
+    rows = (
+        spanned("Sales", 3, 1),
+        spanned("Region", 1, 2) + spanned("2024", 2, 1),
+        covered + cells("Plan", "Real"),
+        spanned("North", 1, 2) + cells("1", "2"),
+        covered + cells("3", "4"),
+        spanned("none", 2, 2) + cells("5"),
+        '<table:covered-table-cell table:number-columns-repeated="2"/>' + cells("6"),
+    )
+    document = read(table(*(f"<table:table-row>{one}</table:table-row>" for one in rows)))
+    assert texts(document) == [
+        *("Sales", "Region | 2024", "Region | Plan | Real", "North | 1 | 2", "North | 3 | 4"),
+        *("none | | 5", "none | | 6"),
+    ]
+    assert [block.header for block in document.blocks] == ["", "", "", *["Region | 2024 / Region | Plan | Real"] * 4]
 
 
 def test_nested_tables_are_rows_of_their_own() -> None:

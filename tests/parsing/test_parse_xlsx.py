@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import openpyxl
@@ -95,7 +95,7 @@ def test_cells_are_what_a_person_sees() -> None:
     assert texts(document, "table_row")[1] == (
         "2025-01-31 | 2025-01-31 13:45 | 12.5% | £1,234.50 | 27:00 | TRUE | =1/0 | 007 | two lines"
     )
-    assert document.warnings == ("1 formulas have no stored value; the formula stands in its place",)
+    assert document.warnings == ("1 formula has no stored value; the formula stands in its place",)
 
 
 def test_formulas_show_their_stored_value_and_errors_their_name() -> None:
@@ -112,6 +112,30 @@ def test_formulas_show_their_stored_value_and_errors_their_name() -> None:
 def test_strings_have_runs_and_no_pronunciation() -> None:
     strings = "<si><r><t>東</t></r><r><t>京</t></r><rPh sb='0' eb='1'><t>トウキョウ</t></rPh></si>"
     assert parse_xlsx(by_hand('<row><c t="s"><v>0</v></c></row>', strings=strings)).text == "S\n\n東京"
+
+
+def test_characters_that_are_written_as_codes() -> None:
+    document = parse_xlsx(by_hand(f"<row>{word('', 'one_x000D_&#10;two _x005F_x41')}</row>"))
+    assert document.text == "S\n\none two _x41"
+
+
+def test_a_broken_sheet_costs_neither_the_rows_above_the_damage_nor_the_other_sheets() -> None:
+    book = openpyxl.Workbook()
+    for name in ("First", "Second", "Third"):
+        sheet = book.active if name == "First" else book.create_sheet()
+        sheet.title = name
+        for row in range(1, 4):
+            sheet.append((f"{name} {row}",))
+    parts = unpack(saved(book))
+    first = "xl/worksheets/sheet1.xml"
+    parts[first] = parts[first].replace(b'<row r="3"', b'\x0c<row r="3"')
+    del parts["xl/worksheets/sheet2.xml"]
+    document = parse_xlsx(pack(parts))
+    assert texts(document, "table_row") == ["First 1", "First 2", "Third 1", "Third 2", "Third 3"]
+    assert document.warnings == (
+        "sheet First was not read to its end (broken: xl/worksheets/sheet1.xml is no sound XML)",
+        "sheet Second was not read to its end (broken: it lacks xl/worksheets/sheet2.xml)",
+    )
 
 
 def test_titles_stand_above_and_tables_apart() -> None:
@@ -187,6 +211,35 @@ def test_merged_cells_name_columns_and_rows() -> None:
     found = headers(parse_xlsx(saved(book)))
     assert found["North | 1 | 2 | 3 | 4"] == found["North | 5 | 6 | 7 | 8"] == header
     assert found["South | 9 | 10 | 11 | 12"] == header
+
+
+def test_a_title_merged_over_the_table_is_no_header_and_headers_have_up_to_three_rows() -> None:
+    book = openpyxl.Workbook()
+    for row in [
+        ("资产负债表", None, None, None, None),
+        ("单位：万元", None, None, None, None),
+        ("项目", "2024年", None, None, None),
+        (None, "上半年", None, "下半年", None),
+        (None, "计划", "实际", "计划", "实际"),
+        ("货币资金", 1.5, 2, 3, 4),
+        ("应收账款", 5, 6, 7, 8),
+    ]:
+        book.active.append(row)
+    for area in ("A1:E1", "A2:E2", "A3:A5", "B3:E3", "B4:C4", "D4:E4"):
+        book.active.merge_cells(area)
+    document = parse_xlsx(saved(book))
+    assert texts(document, "paragraph") == ["资产负债表", "单位：万元"]
+    header = "项目 | 2024年 上半年 计划 | 2024年 上半年 实际 | 2024年 下半年 计划 | 2024年 下半年 实际"
+    found = headers(document)
+    assert found["货币资金 | 1.5 | 2 | 3 | 4"] == found["应收账款 | 5 | 6 | 7 | 8"] == header
+
+
+def test_months_name_columns_unless_dates_stand_under_them() -> None:
+    months = [date(2025, month, 1) for month in (1, 2, 3)]
+    found = headers(parse_xlsx(book_of(("Account", *months), ("Rent", 900, 900, 950), ("Heat", 80, 75, 60))))
+    assert found["Heat | 80 | 75 | 60"] == "Account | 2025-01-01 | 2025-02-01 | 2025-03-01"
+    found = headers(parse_xlsx(book_of(("Ann", *months), ("Bo", *months))))
+    assert set(found.values()) == {""}
 
 
 def test_wide_rows_name_every_cell() -> None:

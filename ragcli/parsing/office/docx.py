@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ragcli.errors import ParseFailed
-from ragcli.parsing.building import MAX_HEADING, Builder, TableRows, squash
+from ragcli.parsing.building import MAX_HEADING, Builder, TableCell, TableRows, squash
 from ragcli.parsing.office.docx_package import MC, R_ID, Package, W
 from ragcli.parsing.office.docx_runs import Runs, chosen, read_runs
-from ragcli.parsing.office.docx_styles import Look, Numbering, Styles, switch
+from ragcli.parsing.office.docx_styles import Look, Numbering, Styles, number, switch
+from ragcli.parsing.office.package import local
+from ragcli.parsing.office.slide_text import write_chart, write_diagram
 from ragcli.records import Document
 
 _PARAGRAPH, _TABLE, _ROW, _CELL = f"{W}p", f"{W}tbl", f"{W}tr", f"{W}tc"
@@ -64,6 +66,8 @@ def parse_docx(data: bytes) -> Document:
     try:
         return reader.builder.document(title, warnings=warnings)
     except ParseFailed:
+        if others:  # as programs write it that make Word files of web pages
+            raise ParseFailed("no text but in another file put into it", "save it with a word processor") from None
         if package.has_pictures:
             raise ParseFailed("no text, only pictures") from None
         raise
@@ -133,7 +137,11 @@ class _Reader:
         return runs, *self._numbering.mark(style, look), look
 
     def _open(self, runs: Runs, frame: _Frame, tables: Sequence[Any] = ()) -> None:
-        """Have what belongs to a block read right after it: tables in it, then text boxes, then notes."""
+        """Have what belongs to a block read right after it: charts and diagrams, then tables, text boxes and notes."""
+        for id in runs.drawings:
+            root = self._package.by_id(id)
+            if root is not None:
+                (write_diagram if local(root) == "dataModel" else write_chart)(self.builder, root)
         opened = [_Frame(iter((table,)), frame.under) for table in tables]
         opened += [_Frame(_through(box, _BLOCKS), frame.under) for box in runs.boxes]
         for kind, id, counted in runs.notes:
@@ -164,7 +172,7 @@ class _Reader:
         self._frames.append(_Frame(iter(rows), frame.under, rows=table_rows))
 
     def _row(self, row: Any, frame: _Frame, rows: TableRows) -> None:
-        cells: list[str] = []
+        cells: list[TableCell] = []
         inside, tables = Runs(), []
         for cell in _through(row, {_CELL}):
             words = []
@@ -175,8 +183,9 @@ class _Reader:
                 runs, _, mark, _ = self._read(block)
                 words.append(f"{mark} {runs.text}" if mark and runs.text.strip() else runs.text)
                 inside.boxes += runs.boxes
+                inside.drawings += runs.drawings
                 inside.notes += runs.notes
-            cells.append(" ".join(words))
+            cells.append(TableCell(" ".join(words), *_merged(cell)))
         rows.add(cells, _is_header(row))
         self._open(inside, frame, tables)
 
@@ -226,6 +235,15 @@ def _is_left_out(row: Any) -> bool:
 
 def _is_header(row: Any) -> bool:
     return switch(row.find(f"{W}trPr"), "tblHeader") is True
+
+
+def _merged(cell: Any) -> tuple[int, bool]:
+    """Return over how many columns a cell stands, and whether it goes on from the row above."""
+    properties = cell.find(f"{W}tcPr")
+    if properties is None:
+        return 1, False
+    down = properties.find(f"{W}vMerge")
+    return max(number(properties, "gridSpan", 1), 1), down is not None and down.get(f"{W}val") != "restart"
 
 
 def _is_long(cell: Any) -> bool:

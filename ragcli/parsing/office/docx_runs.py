@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from ragcli.parsing.office.docx_package import MC, M, W
+from ragcli.parsing.office.docx_package import MC, R_ID, M, W
 from ragcli.parsing.office.docx_styles import Styles, switch
 
+_R_DIAGRAM = R_ID.replace("}id", "}dm")
 _CHARACTERS = {
     **dict.fromkeys((f"{W}tab", f"{W}ptab"), "\t"),
     **dict.fromkeys((f"{W}br", f"{W}cr"), "\n"),
@@ -32,18 +33,24 @@ _SYMBOL = dict(  # the private codes of the font Symbol, and the usual ticks and
         strict=True,
     )
 ) | {0xA3: "≤", 0xA5: "∞", 0xAE: "→", 0xB0: "°", 0xB1: "±", 0xB3: "≥", 0xB4: "×", 0xB8: "÷", 0xB9: "≠", 0xBB: "≈"}
-_WINGDINGS = {0x6F: "☐", 0xA8: "☐", 0xE0: "→", 0xFB: "✗", 0xFC: "✓", 0xFD: "☒", 0xFE: "☑"}
+_ORNAMENTS = {  # by the font's name, the longer name first
+    "symbol": _SYMBOL,
+    "wingdings 2": {0x4F: "✗", 0x50: "✓", 0x51: "☒", 0x52: "☑", 0x53: "☒", 0x54: "☒", 0xA3: "☐"},
+    "wingdings": {0x6F: "☐", 0xA8: "☐", 0xE0: "→", 0xFB: "✗", 0xFC: "✓", 0xFD: "☒", 0xFE: "☑"},
+}
 
 
 @dataclass(slots=True)
 class Runs:
-    """What stands in one paragraph: its text, the boxes anchored in it, and the notes that it refers to.
+    """What stands in one paragraph: its text, the boxes and drawings anchored in it, and the notes that it refers to.
 
-    A note is its kind ("footnote", "endnote", "comment"), its id, and whether it is counted.
+    A drawing is the relationship id of a chart or a diagram. A note is its kind ("footnote", "endnote", "comment"), its
+    id, and whether it is counted.
     """
 
     text: str = ""
     boxes: list[Any] = field(default_factory=list)
+    drawings: list[str] = field(default_factory=list)
     notes: list[tuple[str, str, bool]] = field(default_factory=list)
 
 
@@ -115,6 +122,8 @@ class _Reader:
             self._add(_sign(element, "dPr", "begChr", "("))
         elif tag == f"{M}nary":
             self._add(_sign(element, "naryPr", "chr", "∫"))
+        elif tag.endswith(("}chart", "}relIds")) and not self.mute:
+            self.runs.drawings.append(element.get(R_ID) or element.get(_R_DIAGRAM, ""))
 
     def _leave(self, element: Any) -> None:
         tag = element.tag
@@ -186,8 +195,7 @@ def _symbol(code: str, font: str) -> str:
         value = int(code[:6], 16)
     except ValueError:
         return ""
-    if 0xF000 <= value <= 0xF0FF:
-        value -= 0xF000
-        known = _SYMBOL if font.lower().startswith("symbol") else _WINGDINGS if "ding" in font.lower() else {}
-        return known.get(value, "")
+    known = next((signs for name, signs in _ORNAMENTS.items() if font.lower().startswith(name)), {})
+    if 0xF000 <= value <= 0xF0FF or (known and value < 0x100):  # programs write F052 as well as 0052
+        return known.get(value & 0xFF, "")
     return chr(value) if 0x20 <= value < 0xE000 and not 0xD800 <= value < 0xE000 else ""

@@ -82,12 +82,16 @@ class Styles:
         return self._looks[id]
 
     def paragraph(self, properties: Any) -> tuple[str, Look]:
-        """Return the style of a paragraph with these `w:pPr` (or None), and what it is."""
+        """Return the style of a paragraph with these `w:pPr` (or None), and what it is.
+
+        The style is "" where the paragraph says itself how deep it lies in its list.
+        """
         if properties is None:
             return self._default, self.look(self._default)
         named = properties.find(f"{W}pStyle")
         id = self._default if named is None else named.get(_VAL, "")
-        return id, _look(properties).over(self.look(id))
+        deep = properties.find(f"{W}numPr/{W}ilvl")
+        return id if deep is None else "", _look(properties).over(self.look(id))
 
     def _own(self, id: str) -> tuple[Look, str]:
         """Return what a style says by itself, and the style that it builds on."""
@@ -191,6 +195,7 @@ def _read_levels(element: Any) -> tuple[dict[int, Level], dict[str, int]]:
             "" if pattern is None else pattern.get(_VAL, ""),
             max(0, number(level, "start", 1)),
             switch(level, "isLgl") is True,
+            number(level, "lvlRestart", depth),
         )
         style = level.find(f"{W}pStyle")
         if style is not None:

@@ -128,10 +128,12 @@ def _read(code: str) -> _Code:
         return _Code(frozenset(), ())
     sections = list(_sections(code))
     bare = "".join(token["bare"] or "" for token in sections[0]).lower()
-    parts = frozenset("ymdhs").intersection(bare.replace("general", "").replace("am/pm", "").replace("e", "y"))
+    bare = bare.replace("general", "").replace("am/pm", "").replace("e", "y").replace("aaa", "d")
+    parts = frozenset("ymdhs").intersection(bare)
     if any(_ELAPSED.fullmatch(token["bracket"] or "") for token in sections[0]):
         return _Code(frozenset("e"), ())
-    # Thai, Japanese and Taiwanese eras have codes of their own (g, b, e); the year is shown as ours.
+    # Thai, Japanese and Taiwanese eras have codes of their own (g, b, e), and so have Chinese days of the week (aaaa);
+    # the year, and the day, are shown as ours.
     return _Code(parts, () if parts else tuple(_number(section) for section in sections))
 
 

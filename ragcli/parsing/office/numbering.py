@@ -31,13 +31,15 @@ class Level:
     """How the items of one depth are marked: `pattern` holds `%1` for the number of the first depth, and so on.
 
     `form` is a name of Word's (`decimal`, `lowerRoman`, ...); "bullet" is a dash, "none" no mark at all. `legal`
-    writes all numbers as decimals.
+    writes all numbers as decimals. Counting begins anew after an item of one of the first `under` depths: 0 for never,
+    as articles are counted through all chapters.
     """
 
     form: str
     pattern: str
     start: int = 1
     legal: bool = False
+    under: int = 9
 
 
 class Counter:
@@ -56,7 +58,8 @@ class Counter:
         for above in range(depth):
             self._counts.setdefault(above, levels[above].start if above in levels else 1)
         count = self._counts.get(depth, level.start - 1) + 1
-        self._counts = {at: count for at, count in self._counts.items() if at < depth} | {depth: count}
+        kept = {at: n for at, n in self._counts.items() if at < depth or (at in levels and depth >= levels[at].under)}
+        self._counts = kept | {depth: count}
         if level.form == "bullet":
             return "-"
         return _PLACE.sub(lambda place: self._number(int(place[1]) - 1, level, levels), level.pattern[:_MAX_PATTERN])

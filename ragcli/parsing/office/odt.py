@@ -13,7 +13,7 @@ from typing import Any
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.archive import Archive
-from ragcli.parsing.building import MAX_HEADING, Builder, TableRows, squash
+from ragcli.parsing.building import MAX_HEADING, Builder, TableCell, TableRows, squash
 from ragcli.parsing.office.numbering import Counter
 from ragcli.parsing.office.odt_styles import DC, DRAW, MAX_DEPTH, OFFICE, STYLE, TABLE, TEXT, XML_ID, Styles, number
 from ragcli.records import Document
@@ -157,7 +157,9 @@ class _Reader:
         size = len(squash(line.text))
         if frame.main and size and element.tag == _HEADING and size <= MAX_HEADING:
             level = min(max(number(element, f"{TEXT}outline-level", 1), 1), MAX_DEPTH)
-            self.builder.heading(f"{self._chapter(element, level)} {line.text}", level)
+            listed = frame.item is not None and self._styles.levels(frame.item.style)
+            mark = self._mark(frame.item) if frame.item and listed else self._chapter(element, level)
+            self.builder.heading(f"{mark.removeprefix('-')} {line.text}", level)
         elif frame.main and 0 < size <= MAX_HEADING and frame.item is None and self._styles.is_title(style):
             self.title = self.title or squash(line.text)
             self.builder.heading(line.text, 0)
@@ -170,12 +172,12 @@ class _Reader:
         self._open([line], frame)
 
     def _chapter(self, heading: Any, level: int) -> str:
-        """Return the number of a heading, where the document numbers its chapters."""
+        """Return the number of a heading that is in no list, where the document numbers its chapters."""
         if heading.get(f"{TEXT}is-list-header") == "true":
             return ""
         shown = heading.findtext(f"{TEXT}number")
         counted = self._chapters.next(level - 1, self._styles.outline)
-        return (shown or counted).removeprefix("-")
+        return shown or counted
 
     def _list(self, element: Any, frame: _Frame) -> None:
         style = element.get(f"{TEXT}style-name", "")
@@ -233,16 +235,25 @@ class _Reader:
 
     def _row(self, row: Any, frame: _Frame) -> None:
         assert frame.rows is not None
-        cells: list[str] = []
+        cells: list[TableCell] = []
         lines: list[_Line] = []
         tables: list[Any] = []
+        covered = 0  # cells under the one to their left; others that are covered are so by one above
         for cell in _through(row, _CELLS):
             here = [self._line(block) for block in _through(cell, _LINES, within_lists=True) if block.tag != _TABLE]
             tables += _through(cell, {_TABLE}, within_lists=True)
             lines += here
             text = squash(" ".join(line.text for line in here))
             times = min(number(cell, f"{TABLE}number-columns-repeated", 1), _MAX_REPEATED)
-            cells += [text] * (times if times * len(text) <= _MAX_REPEATED_TEXT else 1)
+            if cell.tag == _CELL:
+                wide = max(number(cell, f"{TABLE}number-columns-spanned", 1), 1)
+                cells += [TableCell(text, wide)] * (times if times * len(text) <= _MAX_REPEATED_TEXT else 1)
+                covered = wide - 1
+            elif text or times > covered:
+                cells += [TableCell(text, merged=True)] * (times - covered)
+                covered = 0
+            else:
+                covered -= times
         frame.rows.add(cells, row.getparent().tag == _HEADER_ROWS)
         self._open(lines, frame, tuple(tables))
 

@@ -1,12 +1,11 @@
 """PowerPoint decks -> Document: slides as pages under their titles, shapes in reading order, notes and comments.
 
-python-pptx opens the package and knows where a slide's placeholders stand; the shapes are read from the XML, for it
-shows neither alternate content, diagrams nor comments, and takes quadratic time for a table's rows.
+Read without python-pptx, which takes no deck of which one part is broken, no Strict Open XML and no slide shows, and
+knows neither alternate content, diagrams nor comments.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +14,17 @@ from typing import Any
 from ragcli.errors import ParseFailed
 from ragcli.parsing.archive import Archive
 from ragcli.parsing.building import Builder, squash
-from ragcli.parsing.office.package import attribute, child, local, main_part, open_package, related, title_of
+from ragcli.parsing.office.package import (
+    Relation,
+    attribute,
+    child,
+    local,
+    main_part,
+    open_package,
+    related,
+    relations,
+    title_of,
+)
 from ragcli.parsing.office.slide_text import (
     body_text,
     bullet_of,
@@ -30,14 +39,10 @@ from ragcli.records import Document
 _TITLES = frozenset(("title", "ctrTitle"))
 _BODIES = frozenset(("body", "obj"))
 _FURNITURE = frozenset(("sldNum", "dt", "ftr", "hdr"))
-_WITH_MACROS = tuple(
-    f"application/vnd.ms-powerpoint.{kind}.macroEnabled.main+xml" for kind in ("slideshow", "template")
-)
 _SAME_LINE = 228_600  # a quarter of an inch, in EMU: shapes whose tops differ by less stand side by side
 _LEVELS = range(9)
 _MAX_NAMED = 10
 _MAX_PLACEHOLDERS = 200
-_START = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,92 +57,79 @@ class _Placeholder:
 def parse_pptx(data: bytes) -> Document:
     """Read the slides of a deck, hidden ones included, each with its speaker notes and comments.
 
-    Raises ParseFailed where the file is broken, locked, a ZIP bomb, or without text.
+    Slides, and parts beside them, that cannot be read are left out with a warning. Raises ParseFailed where the file is
+    broken, locked, a ZIP bomb, or without text.
     """
-    archive = open_package(data, ".ppt", ".pptx")
-    if (part := main_part(archive, "ppt/presentation.xml")) not in archive:
-        raise ParseFailed(f"broken: it lacks {squash(part)[:100]}")
-    if b"purl.oclc.org/ooxml" in archive.read(part)[:_START]:  # python-pptx knows the usual variant alone
-        raise ParseFailed("it is in the strict variant of its format", "save it as an ordinary .pptx")
-    try:
-        return _Deck(archive, data).document()
-    except (MemoryError, ParseFailed):
-        raise
-    except Exception as error:  # a broken package may make python-pptx raise anything
-        raise _reason(error) from None
-
-
-def _reason(error: Exception) -> ParseFailed:
-    """Return why a deck cannot be read. Raises MemoryError where it was for want of memory."""
-    if any(entry.type_name == "ERR_NO_MEMORY" for entry in getattr(error, "error_log", None) or ()):
-        raise MemoryError
-    if isinstance(error, SyntaxError):  # lxml's errors are such
-        return ParseFailed("broken: a part of it is no sound XML")
-    if isinstance(error, KeyError):
-        return ParseFailed(f"broken: it lacks a part ({squash(str(error))[:100]})")
-    return ParseFailed(f"broken: {squash(f'{type(error).__name__}: {error}')[:100]}")
-
-
-def _opened(data: bytes) -> Any:
-    """Return a deck as python-pptx opens it, shows and templates included, which its own front door refuses."""
-    from pptx.opc.package import PartFactory
-    from pptx.package import Package
-    from pptx.parts.presentation import PresentationPart
-
-    PartFactory.part_type_for.update(dict.fromkeys(_WITH_MACROS, PresentationPart))
-    main = Package.open(io.BytesIO(data)).main_document_part
-    if not isinstance(main, PresentationPart):
-        raise ParseFailed("broken: it is no PowerPoint deck")
-    return main.presentation
+    return _Deck(open_package(data, ".ppt", ".pptx")).document()
 
 
 class _Deck:
     """A presentation that is being read."""
 
-    def __init__(self, archive: Archive, data: bytes) -> None:
+    def __init__(self, archive: Archive) -> None:
         self.archive = archive
         self.builder = Builder()
-        self._presentation = _opened(data)
+        part = main_part(archive, "ppt/presentation.xml")
+        self._presentation = archive.xml(part)
+        if local(self._presentation) != "presentation":
+            raise ParseFailed("broken: it is no PowerPoint deck")
         self._layouts: dict[str, dict[int, _Placeholder]] = {}
-        self._authors = self._comment_authors()
+        self._unread: dict[str, str] = {}
+        self._relations = relations(archive, part)
+        self._authors = {
+            one.get("id", ""): squash(one.get("name", ""))
+            for kind in ("commentAuthors", "authors")
+            for root in self._roots(self._relations, kind)
+            for one in root
+        }
 
     def document(self) -> Document:
-        sections = _sections(self._presentation.element)
+        sections = _sections(self._presentation)
         textless: list[int] = []
         hidden: list[int] = []
+        broken: list[tuple[int, ParseFailed]] = []
         seen: set[str] = set()
-        listed = child(self._presentation.element, "sldIdLst")
+        listed = child(self._presentation, "sldIdLst")
         for entry in listed if listed is not None else ():
-            slide = self._presentation.part.related_slide(related(entry))
-            _refuse_entities(slide.element)
-            if slide.part.partname in seen:
+            part = self._part(self._relations, related(entry))
+            if part in seen:
                 continue
-            seen.add(slide.part.partname)
+            seen.add(part)
             number = self.builder.page = len(seen)
             self.builder.leave(1)
             self.builder.heading(sections.get(entry.get("id"), ""), 1, shown=False)
+            try:
+                slide = self.archive.xml(part)
+            except ParseFailed as error:
+                broken.append((number, error))
+                continue
+            below = self._below(part)
             before = self.builder.size
-            self._write_slide(slide)
+            self._write_slide(slide, below)
             textless += [number] * (self.builder.size == before)
-            hidden += [number] * (slide.element.get("show") in ("0", "false"))
-            self._write_notes(slide)
-            self._write_comments(slide)
-        warnings = [f"{_slides(textless, 'has', 'have')} no text"] if textless else []
+            hidden += [number] * (slide.get("show") in ("0", "false"))
+            self._write_notes(below)
+            self._write_comments(below)
+        if broken and not self.builder.size:
+            raise broken[0][1]
+        warnings = [f"slide {number} was not read ({error.message})" for number, error in broken]
+        warnings += [f"a part could not be read ({message})" for message in self._unread.values()]
+        warnings += [f"{_slides(textless, 'has', 'have')} no text"] if textless else []
         warnings += [f"{_slides(hidden, 'is', 'are')} hidden, and read all the same"] if hidden else []
         return self.builder.document(title_of(self.archive), len(seen), warnings)
 
-    def _write_slide(self, slide: Any) -> None:
-        """Add the title of a slide, as a heading, and what its shapes show."""
-        places = self._placeholders(slide.slide_layout)
-        shapes = list(_in_reading_order(child(slide.element, "cSld", "spTree"), places))
+    def _write_slide(self, slide: Any, below: dict[str, Relation]) -> None:
+        """Add the title of a slide, as a heading, and what its shapes show. `below` is what the slide names."""
+        places = self._placeholders(below)
+        shapes = list(_in_reading_order(child(slide, "cSld", "spTree"), places))
         title = next((one for one in shapes if _role(one) in _TITLES and body_text(child(one, "txBody"))), None)
         if title is not None:
             self.builder.heading(body_text(child(title, "txBody")), 2)
         for shape in shapes:
             if shape is not title and _role(shape) not in _FURNITURE:
-                self._write_shape(shape, slide.part, places)
+                self._write_shape(shape, below, places)
 
-    def _write_shape(self, shape: Any, part: Any, places: dict[int, _Placeholder]) -> None:
+    def _write_shape(self, shape: Any, below: dict[str, Relation], places: dict[int, _Placeholder]) -> None:
         body, graphic = child(shape, "txBody"), child(shape, "graphic", "graphicData")
         if body is not None:
             place = places.get(_index(shape)) if _role(shape) in _BODIES else None
@@ -146,39 +138,49 @@ class _Deck:
         for one in graphic if graphic is not None else ():
             if local(one) == "tbl":
                 write_table(self.builder, one)
-            elif local(one) == "chart" and (root := self._related(part, related(one))) is not None:
+            elif local(one) == "chart" and (root := self._root(self._part(below, related(one)))) is not None:
                 write_chart(self.builder, root)
-            elif local(one) == "relIds" and (root := self._related(part, attribute(one, "dm"))) is not None:
+            elif local(one) == "relIds" and (root := self._root(self._part(below, attribute(one, "dm")))) is not None:
                 write_diagram(self.builder, root)
 
-    def _related(self, part: Any, name: str) -> Any:
-        """Return the root of the part of the package that another names, or None."""
-        relation = part.rels.get(name)
-        if relation is None or relation.is_external:
+    def _part(self, below: dict[str, Relation], id: str) -> str:
+        """Return the name of the part that has this relationship; its id where there is none."""
+        return below[id].part if id in below else id
+
+    def _below(self, part: str) -> dict[str, Relation]:
+        """Return what a part names; nothing, and a warning, where that cannot be read."""
+        try:
+            return relations(self.archive, part)
+        except ParseFailed as error:
+            self._unread[part] = error.message
+            return {}
+
+    def _root(self, part: str) -> Any:
+        """Return the root of a part that a slide can do without; None, and a warning, where it cannot be read."""
+        try:
+            return self.archive.xml(part)
+        except ParseFailed as error:
+            self._unread[part] = error.message
             return None
-        return self.archive.xml(relation.target_part.partname.lstrip("/"))
 
-    def _roots(self, part: Any, kind: str) -> Iterator[Any]:
-        for name, relation in part.rels.items():
-            if relation.reltype.endswith(f"/{kind}"):
-                yield self._related(part, name)
+    def _roots(self, below: dict[str, Relation], kind: str) -> Iterator[Any]:
+        for relation in below.values():
+            if relation.kind == kind and (root := self._root(relation.part)) is not None:
+                yield root
 
-    def _write_notes(self, slide: Any) -> None:
-        if not slide.has_notes_slide:
-            return
-        notes = slide.notes_slide.element
-        _refuse_entities(notes)
-        for shape in _in_reading_order(child(notes, "cSld", "spTree"), {}):
-            body = child(shape, "txBody")
-            if body is not None and _role(shape) == "body":
-                for paragraph in body:
-                    if local(paragraph) == "p":
-                        self.builder.add(paragraph_text(paragraph), under=("Speaker notes",))
+    def _write_notes(self, below: dict[str, Relation]) -> None:
+        for notes in self._roots(below, "notesSlide"):
+            for shape in _in_reading_order(child(notes, "cSld", "spTree"), {}):
+                body = child(shape, "txBody")
+                if body is not None and _role(shape) == "body":
+                    for paragraph in body:
+                        if local(paragraph) == "p":
+                            self.builder.add(paragraph_text(paragraph), under=("Speaker notes",))
 
-    def _write_comments(self, slide: Any) -> None:
+    def _write_comments(self, below: dict[str, Relation]) -> None:
         """Add a slide's comments and the replies to them, those of the old kind and of the new."""
-        for root in self._roots(slide.part, "comments"):
-            for one in root.iter() if root is not None else ():
+        for root in self._roots(below, "comments"):
+            for one in root.iter():
                 if local(one) not in ("cm", "reply"):
                     continue
                 author = self._authors.get(one.get("authorId", ""), "")
@@ -186,30 +188,35 @@ class _Deck:
                 text = (plain.text or "") if plain is not None else body_text(body)
                 self.builder.add(text, under=(f"Comment by {author}" if author else "Comment",))
 
-    def _comment_authors(self) -> dict[str, str]:
-        found = {}
-        for kind in ("commentAuthors", "authors"):
-            for root in self._roots(self._presentation.part, kind):
-                for one in root if root is not None else ():
-                    found[one.get("id", "")] = squash(one.get("name", ""))
+    def _placeholders(self, below: dict[str, Relation]) -> dict[int, _Placeholder]:
+        """Return the placeholders of a slide's layout by their index, read once."""
+        part = next((relation.part for relation in below.values() if relation.kind == "slideLayout"), "")
+        if part and part not in self._layouts:
+            self._layouts[part] = self._layout(part)
+        return self._layouts.get(part, {})
+
+    def _layout(self, part: str) -> dict[int, _Placeholder]:
+        """Read the placeholders of a layout; one that does not say where it is stands where its master's does."""
+        root = self._root(part)
+        if root is None:
+            return {}
+        corners = {
+            _role(one): _place(one, {})
+            for master in self._roots(self._below(part), "slideMaster")
+            for one in _placed(master)
+        }
+        found: dict[int, _Placeholder] = {}
+        for one in islice(_placed(root), _MAX_PLACEHOLDERS):
+            usual = corners.get("title" if _role(one) in _TITLES else "body")
+            top, left = _place(one, {}) or usual or (0, 0)
+            found.setdefault(_index(one), _Placeholder(top, left, _bullets(child(one, "txBody"), frozenset(_LEVELS))))
         return found
 
-    def _placeholders(self, layout: Any) -> dict[int, _Placeholder]:
-        """Return the placeholders of a layout by their index, read once."""
-        known = self._layouts.get(layout.part.partname)
-        if known is None:
-            known = self._layouts[layout.part.partname] = {
-                one.placeholder_format.idx: _Placeholder(
-                    one.top or 0, one.left or 0, _bullets(child(one.element, "txBody"), frozenset(_LEVELS))
-                )
-                for one in islice(layout.placeholders, _MAX_PLACEHOLDERS)
-            }
-        return known
 
-
-def _refuse_entities(element: Any) -> None:
-    if element.getroottree().docinfo.internalDTD is not None:
-        raise ParseFailed("its XML declares entities, which may be a bomb")
+def _placed(root: Any) -> Iterator[Any]:
+    """Yield the placeholders of a layout or a master."""
+    tree = child(root, "cSld", "spTree")
+    return (one for one in tree if _role(one)) if tree is not None else iter(())
 
 
 def _sections(presentation: Any) -> dict[str, str]:

@@ -1,12 +1,13 @@
 """Finding the tables in the rows of a sheet: where a header is, what stands above it, and which cells it names.
 
 A block of rows ends at an empty row. Its header is the first row that is as wide as what follows and mostly words, or
-the row that the file says is one; rows above it are paragraphs. A block without a header of its own goes on under the
-header before it, where it has no more columns than that.
+the row that the file says is one; rows above it, such as a title merged over the table, are paragraphs. A block without
+a header of its own goes on under the header before it, where it has no more columns than that.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ _AHEAD = 12
 """Rows of a block that are looked at to find its header."""
 _WIDE = 300
 """Characters of a header beyond which it cannot be told with every row: then each cell has its name beside it."""
+_DATE = re.compile(r"(?:19|20)\d\d(?:-\d\d){0,2}\Z")
 _MAX_NAME = 60
 _MAX_REPEATED = 100
 _MAX_OPEN = 64
@@ -101,14 +103,16 @@ def _header_at(
     head: Sequence[Row], spans: dict[tuple[int, int], int], before: _Table, header_rows: frozenset[int]
 ) -> int | None:
     """Return which row of a block's first ones is its header, or None."""
+    first = min(row.cells[0].column for row in head)
     for at, row in enumerate(head):
         if row.number in header_rows:
             return at
+        is_title = len(row.cells) == 1 and row.cells[0].column == first  # however many columns it is merged over
         width = _width(row, spans)
-        if width < 2 or width * 3 < max(len(later.cells) for later in head[at:]) * 2:
+        if is_title or width < 2 or width * 3 < max(len(later.cells) for later in head[at:]) * 2:
             continue
         following = head[at + 1 :]
-        if not following or not _names_columns(row) or not _differs(row, following[0], before):
+        if not following or not _names_columns(row, following[0]) or not _differs(row, following[0], before):
             return None
         return at
     return None
@@ -119,9 +123,13 @@ def _width(row: Row, spans: dict[tuple[int, int], int]) -> int:
     return sum(min(spans.get((row.number, cell.column), cell.column) - cell.column, 50) + 1 for cell in row.cells)
 
 
-def _names_columns(row: Row) -> bool:
-    """Whether a row is mostly words (years count as such), and none of them is the name of what stands beside it."""
-    words = sum(cell.is_text or (len(cell.text) == 4 and cell.text[:2] in ("19", "20")) for cell in row.cells)
+def _names_columns(row: Row, following: Row) -> bool:
+    """Whether a row is mostly words, and none of them is the name of what stands beside it.
+
+    Years count as words, and so do dates, unless the next row has a date there as well.
+    """
+    dates = {cell.column for cell in following.cells if len(cell.text) > 4 and _DATE.match(cell.text)}
+    words = sum(cell.is_text or (cell.column not in dates and bool(_DATE.match(cell.text))) for cell in row.cells)
     return words * 2 > len(row.cells) and not row.cells[0].text.endswith((":", "："))
 
 
@@ -138,10 +146,15 @@ def _differs(row: Row, following: Row, before: _Table) -> bool:
 
 
 def _header_rows(head: Sequence[Row], at: int, spans: dict[tuple[int, int], int]) -> int:
-    """Return how many rows the header has: two, where cells of the first stand over several columns."""
-    row = head[at]
-    over = any((row.number, cell.column) in spans for cell in row.cells)
-    return 2 if over and at + 2 < len(head) and _names_columns(head[at + 1]) else 1
+    """Return how many rows the header has: one more after each of which a cell stands over several columns."""
+    last = at
+    while (
+        any((head[last].number, cell.column) in spans for cell in head[last].cells)
+        and last + 2 < len(head)
+        and _names_columns(head[last + 1], head[last + 2])
+    ):
+        last += 1
+    return last + 1 - at
 
 
 def _table(head: Sequence[Row], at: int, count: int, spans: dict[tuple[int, int], int]) -> _Table:

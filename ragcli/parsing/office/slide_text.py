@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-from ragcli.parsing.building import Builder, squash
+from ragcli.parsing.building import Builder, TableCell, TableRows, squash
 from ragcli.parsing.office.number_format import show_number
 from ragcli.parsing.office.package import child, local
 
-_MAX_REPEATED = 100
 _DEEPEST = 8
 
 
@@ -68,26 +66,20 @@ def body_text(body: Any) -> str:
 
 
 def write_table(builder: Builder, table: Any) -> None:
-    """Add a table's rows; short text of a cell that is merged over several rows stands in each of them."""
+    """Add a table's rows, the first one as their header unless the table has none."""
     properties = child(table, "tblPr")
     has_header = properties is None or properties.get("firstRow", "1") not in ("0", "false")
-    builder.table(_table_rows(table), has_header=has_header)
+    rows = [row for row in table if local(row) == "tr"]
+    written = TableRows(builder, not has_header, len(rows))
+    for row in rows:
+        cells = (cell for cell in row if local(cell) == "tc" and cell.get("hMerge") not in ("1", "true"))
+        written.add([_cell(cell) for cell in cells])
 
 
-def _table_rows(table: Any) -> Iterator[list[str]]:
-    above: list[str] = []
-    for row in table:
-        if local(row) != "tr":
-            continue
-        cells: list[str] = []
-        for cell in (one for one in row if local(one) == "tc"):
-            text = body_text(child(cell, "txBody"))
-            if cell.get("vMerge") in ("1", "true") and not text:
-                text = above[len(cells)] if len(cells) < len(above) else ""
-                text = text if len(text) <= _MAX_REPEATED else ""
-            cells.append(text)
-        yield cells
-        above = cells
+def _cell(cell: Any) -> TableCell:
+    wide = cell.get("gridSpan", "1")
+    columns = int(wide) if wide.isdecimal() and len(wide) < 4 else 1
+    return TableCell(body_text(child(cell, "txBody")), max(columns, 1), cell.get("vMerge") in ("1", "true"))
 
 
 def write_chart(builder: Builder, root: Any) -> None:
@@ -109,9 +101,10 @@ def write_chart(builder: Builder, root: Any) -> None:
             categories.setdefault(at, text)
         values.append(_points(child(one, "val"), child(one, "yVal")))
     rows = sorted({*categories, *(at for column in values for at in column)})
-    header = ["", *names] if any(names) else []
-    body = ([categories.get(at, ""), *(column.get(at, "") for column in values)] for at in rows)
-    builder.table([header, *body], has_header=bool(header))
+    table = TableRows(builder, True, len(rows))
+    table.add([TableCell(name) for name in ("", *names)], is_header=True)
+    for at in rows:
+        table.add([TableCell(text) for text in (categories.get(at, ""), *(column.get(at, "") for column in values))])
 
 
 def _title(title: Any) -> str:

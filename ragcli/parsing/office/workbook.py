@@ -26,6 +26,7 @@ _FILTER = re.compile(
     rb"<(?:\w{1,20}:)?autoFilter\s[^<>]{0,200}?\bref\s*=\s*[\"']([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})[\"']"
 )
 _MAX_MERGED = 100_000
+_ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")  # what XML cannot hold, a carriage return for example
 
 
 class Cell(NamedTuple):
@@ -82,13 +83,17 @@ _BOOLEANS = {"1": "TRUE", "true": "TRUE", "0": "FALSE", "false": "FALSE"}
 
 
 class Workbook:
-    """A workbook, read as far as its sheets need: shared strings and styles. Raises ParseFailed where it is broken."""
+    """A workbook, read as far as its sheets need: shared strings and styles. Raises ParseFailed where it is broken.
+
+    `failures` are the sheets that could be read in part or not at all, and why.
+    """
 
     def __init__(self, archive: Archive) -> None:
         self.archive = archive
         self.part = main_part(archive, "xl/workbook.xml")
         self.relations = relations(archive, self.part)
         self.bare_formulas = 0
+        self.failures: list[tuple[str, ParseFailed]] = []
         root = archive.xml(self.part)
         properties = child(root, "workbookPr")
         self._since_1904 = properties is not None and properties.get("date1904") in ("1", "true")
@@ -101,32 +106,34 @@ class Workbook:
         """Yield the worksheets in their order, each part once; sheets of charts and of macros are none."""
         seen = set()
         for element in self._sheets:
+            name = squash(element.get("name") or "")
             relation = self.relations.get(related(element))
             if relation is None or (relation.kind != "worksheet" and relation.kind.lower() not in _NO_WORKSHEETS):
-                raise ParseFailed(f"broken: it lacks the sheet {squash(element.get('name') or '')[:100]}")
-            if relation.kind != "worksheet" or relation.part in seen:
-                continue
-            seen.add(relation.part)
-            data = self.archive.read(relation.part, MAX_XML)
-            below = relations(self.archive, relation.part)
-            yield Sheet(
-                squash(element.get("name") or ""),
-                relation.part,
-                element.get("state", "visible") != "visible",
-                _areas(_MERGED, data),
-                frozenset(self._header_rows(data, below)),
-                below,
-            )
+                self.failures.append((name, ParseFailed(f"broken: it lacks the sheet {name[:100]}")))
+            elif relation.kind == "worksheet" and relation.part not in seen:
+                seen.add(relation.part)
+                try:
+                    yield self._sheet(name, relation.part, element.get("state", "visible") != "visible")
+                except ParseFailed as error:
+                    self.failures.append((name, error))
+
+    def _sheet(self, name: str, part: str, hidden: bool) -> Sheet:
+        data = self.archive.read(part, MAX_XML)
+        below = relations(self.archive, part)
+        return Sheet(name, part, hidden, _areas(_MERGED, data), frozenset(self._header_rows(data, below)), below)
 
     def rows(self, sheet: Sheet) -> Iterator[Row]:
-        """Yield the rows of a sheet that are not empty. Hidden rows and columns are rows and columns."""
+        """Yield the rows of a sheet that are not empty, as far as it is sound. Hidden ones are rows and columns."""
         number = 0
-        for element in stream(self.archive, sheet.part, "row"):
-            given = element.get("r", "")
-            number = int(given) if given.isdecimal() and len(given) < 8 else number + 1
-            cells = list(self._cells(element))
-            if cells:
-                yield Row(number, cells)
+        try:
+            for element in stream(self.archive, sheet.part, "row"):
+                given = element.get("r", "")
+                number = int(given) if given.isdecimal() and len(given) < 8 else number + 1
+                cells = list(self._cells(element))
+                if cells:
+                    yield Row(number, cells)
+        except ParseFailed as error:
+            self.failures.append((sheet.name, error))
 
     def _header_rows(self, data: bytes, below: dict[str, Relation]) -> Iterator[int]:
         for area in _areas(_FILTER, data):
@@ -201,7 +208,7 @@ def _rich_text(element: Any) -> str:
             parts.append(one.text or "")
         elif name == "r":
             parts.extend(inner.text or "" for inner in one if local(inner) == "t")
-    return "".join(parts)
+    return _ESCAPED.sub(lambda code: chr(int(code[1], 16)), "".join(parts))
 
 
 def _styles(root: Any) -> dict[str, _Style]:

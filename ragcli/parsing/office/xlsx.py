@@ -19,8 +19,8 @@ _MAX_NAMED = 5
 def parse_xlsx(data: bytes) -> Document:
     """Read what the cells of every worksheet show, hidden ones included.
 
-    A formula's value is the one that the program stored. Raises ParseFailed where the file is broken, locked, a ZIP
-    bomb, or without text.
+    A formula's value is the one that the program stored. Of a sheet that is broken, the rows above the damage are read.
+    Raises ParseFailed where the file is broken, locked, a ZIP bomb, or without text.
     """
     archive = open_package(data, ".xls", ".xlsx")
     book = Workbook(archive)
@@ -48,7 +48,11 @@ def parse_xlsx(data: bytes) -> Document:
             0, f"{'sheet' if one else 'sheets'} {named} {'is' if one else 'are'} hidden, and read all the same"
         )
     if book.bare_formulas:
-        warnings.append(f"{book.bare_formulas} formulas have no stored value; the formula stands in its place")
+        formulas = "1 formula has" if book.bare_formulas == 1 else f"{book.bare_formulas} formulas have"
+        warnings.append(f"{formulas} no stored value; the formula stands in its place")
+    if book.failures and not builder.size:
+        raise book.failures[0][1]
+    warnings += [f"sheet {name} was not read to its end ({error.message})" for name, error in book.failures]
     return builder.document(title_of(archive), warnings=warnings)
 
 
