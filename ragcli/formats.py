@@ -64,8 +64,8 @@ FORMATS: tuple[FormatInfo, ...] = (
         "docx",
         "Word",
         (".docx", ".docm", ".dotx", ".dotm"),
-        "headings, lists with their numbers, tables with their header row, text boxes, notes, comments, page headers, "
-        "filled forms",
+        "headings, lists with their numbers, tables with their header row, charts, diagrams, text boxes, notes, "
+        "comments, page headers, filled forms",
         "pictures, macros, hidden text, what tracked changes deleted",
         version=2,
     ),
