@@ -14,10 +14,22 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
+from fpdf import FPDF
 from hypothesis import given
 from hypothesis import strategies as st
 from parsing.parsing_helpers import block_of, check_blocks, pdf_of, raw_pdf, raw_stream
-from parsing.scan_helpers import BOAT, FUSE, chinese_picture, errors, labelled, needs_ocr, picture, raw_picture, scan_of
+from parsing.scan_helpers import (
+    BOAT,
+    FUSE,
+    chinese_picture,
+    draw,
+    errors,
+    labelled,
+    needs_ocr,
+    picture,
+    raw_picture,
+    scan_of,
+)
 from PIL import Image
 
 from ragcli.errors import ParseFailed
@@ -29,6 +41,7 @@ from ragcli.parsing.pdf.document import PAGE_BREAK, parse_pdf
 from ragcli.parsing.pool import ParserPool
 from ragcli.records import Block, Document
 
+COLOURS = ("amber", "blue", "coral", "denim")
 HINT = "it can be installed"
 
 
@@ -234,6 +247,35 @@ def test_a_table_is_read_as_rows(pool: ParserPool) -> None:
 
 
 @needs_ocr
+def test_columns_that_stand_near_each_other_are_read_one_after_the_other(pool: ParserPool) -> None:
+    """The gutter is no wider than the type is high: what looks for lines takes both columns for one."""
+    left = [
+        "wheel and stone turn",
+        "on the long axle in",
+        "the mill by the pond",
+        "whose water carries",
+        "them day and night",
+    ]
+    right = [
+        "ferry and boat leave",
+        "from the other bank",
+        "at nine on Sundays,",
+        "with dogs on board",
+        "free of any charge",
+    ]
+    pdf = FPDF(unit="pt", format=(300, 160))
+    pdf.set_font("times", size=14)
+    pdf.add_page()
+    for lines, at in ((left, 20), (right, 158)):
+        for number, line in enumerate(lines):
+            pdf.set_stretching(100 * 124 / pdf.get_string_width(line))
+            pdf.text(at, 40 + 20 * number, line)
+            pdf.set_stretching(100)
+    found = pool.parse(scan_of(draw(bytes(pdf.output()), 0, 200), dpi=200), "pdf", "x").text
+    assert errors(" ".join(left + right), found) < 0.05
+
+
+@needs_ocr
 def test_where_ocr_finds_nothing_that_is_said(pool: ParserPool) -> None:
     white = Image.new("L", (600, 400), 255)
     assert failure(pool, scan_of(white)) == "no text: it seems to be a scan, and OCR found none"
@@ -421,6 +463,19 @@ def test_putting_in_keeps_every_other_page(pages: list[str], found: dict[int, st
         assert whole.text[block.start : block.end] in expected[block.page - 1]
         above = [number for number, page in enumerate(pages[: block.page], 1) if page]
         assert block.heading == ((f"h{above[-1]}",) if above else ())
+
+
+def test_what_runs_through_scans_is_dropped_and_cut_words_are_whole() -> None:
+    texts = [
+        f"Works of the mill\n\nThe {colour} docu-\nmentation lies in box {n * n}.\n- {n} -"
+        for n, colour in enumerate(COLOURS, 7)
+    ]
+    scanned = Document(PAGE_BREAK * 3, (), "", 4, (), (), (1, 2, 3, 4))
+    whole = put_in(scanned, dict(enumerate(texts, 1)))
+    check_blocks(whole)
+    assert whole.text.split(PAGE_BREAK) == [
+        f"The {colour} documentation\nlies in box {n * n}." for n, colour in enumerate(COLOURS, 7)
+    ]
 
 
 def test_a_label_stands_above_what_is_read_and_comments_below() -> None:

@@ -19,6 +19,9 @@ from ragcli.parsing.ocr.extra import REPAIR
 from ragcli.parsing.ocr.outcome import Outcome
 from ragcli.parsing.ocr.scanned import SCANNED, letters
 from ragcli.parsing.pdf.document import PAGE_BREAK, is_comment
+from ragcli.parsing.pdf.furniture import drop_furniture
+from ragcli.parsing.pdf.hyphens import join_hyphens
+from ragcli.parsing.pdf.layout import Line
 from ragcli.parsing.pdf.lines import line_blocks, line_spans
 from ragcli.parsing.worker import OUT_OF_MEMORY
 from ragcli.records import Block, Document
@@ -239,6 +242,7 @@ def put_in(document: Document, found: Mapping[int, str]) -> Document:
     They stand below a label, which is left out where they repeat it, and above comments, under the last heading on
     their page or before it. Raises ValueError where the document's text does not have its pages.
     """
+    found = _as_printed(found, document.pages or 0)
     by_page: dict[int, list[Block]] = {}
     for block in document.blocks:
         by_page.setdefault(block.page or 0, []).append(block)
@@ -260,6 +264,14 @@ def put_in(document: Document, found: Mapping[int, str]) -> Document:
         blocks += (_moved(block, start) for block in own)
         start += len(page) + len(PAGE_BREAK)
     return replace(document, text=PAGE_BREAK.join(parts), blocks=tuple(blocks))
+
+
+def _as_printed(found: Mapping[int, str], pages: int) -> dict[int, str]:
+    """Return the texts of pages without what runs through them, and with the words whole that a line's end cuts."""
+    lines = [[Line(line) for line in found.get(page, "").split("\n")] for page in range(1, pages + 1)]
+    kept = [[line.text for line in page] for page in drop_furniture(lines, 0.0)]
+    whole = ["\n".join(page).strip("\n") for page in join_hyphens(kept)]
+    return {page: whole[page - 1] or text for page, text in found.items() if page <= pages}
 
 
 def _together(page: str, own: Sequence[Block], text: str, read: list[Block]) -> tuple[str, list[Block]]:
