@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ragcli.records import Block, BlockKind
@@ -64,6 +64,22 @@ class _Table:
     stop: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Lines of a page's `text`: their spans, texts and shapes, and how wide the page's lines are."""
+
+    text: str
+    spans: Sequence[tuple[int, int]]
+    texts: Sequence[str]
+    shapes: Sequence[_Shape]
+    width: float
+    page: int
+
+    def part(self, first: int, end: int) -> _Lines:
+        """Return the lines from `first` to before `end`."""
+        return replace(self, spans=self.spans[first:end], texts=self.texts[first:end], shapes=self.shapes[first:end])
+
+
 def line_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
     """Return the spans of the lines of `text[start:end]` that are not empty."""
     return [m.span() for m in _LINE.finditer(text, start, end) if not m.group().isspace()]
@@ -111,37 +127,27 @@ def line_blocks(
     known to stand in tables.
     """
     texts = [text[a:b] for a, b in lines]
-    shapes, width = _shapes(texts, rows), _usual_width(texts)
+    whole = _Lines(text, lines, texts, _shapes(texts, rows), _usual_width(texts), page)
     at = 0
-    for mark in (*marks, None):
-        until = len(lines) if mark is None else mark.first
-        yield from _section(text, lines[at:until], texts[at:until], shapes[at:until], page, heading, width)
-        if mark is not None:
-            heading, at = mark.heading, max(at, mark.first)
-            if mark.last >= mark.first:
-                yield Block(lines[mark.first][0], lines[mark.last][1], "heading", heading, page)
-                at = mark.last + 1
+    for mark in marks:
+        yield from _section(whole.part(at, mark.first), heading)
+        heading, at = mark.heading, max(at, mark.first)
+        if mark.last >= mark.first:
+            yield Block(lines[mark.first][0], lines[mark.last][1], "heading", heading, page)
+            at = mark.last + 1
+    yield from _section(whole.part(at, len(lines)), heading)
 
 
-def _section(
-    text: str,
-    lines: Sequence[tuple[int, int]],
-    texts: Sequence[str],
-    shapes: Sequence[_Shape],
-    page: int,
-    heading: tuple[str, ...],
-    width: float,
-) -> Iterator[Block]:
+def _section(lines: _Lines, heading: tuple[str, ...]) -> Iterator[Block]:
     """Cut the lines between two headings: first find the tables, then join what is left into paragraphs."""
     at = 0
-    for table in _tables(texts, shapes, width):
-        first, below = table.first, table.below
-        yield from _paragraphs(text, lines[at:first], texts[at:first], shapes[at:first], page, heading, width)
-        header = _clip(texts[first:below])
-        for row in range(first, table.stop):
-            yield Block(*lines[row], "table_row", heading, page, header if row >= below else "")
+    for table in _tables(lines.texts, lines.shapes, lines.width):
+        yield from _paragraphs(lines.part(at, table.first), heading)
+        header = _clip(lines.texts[table.first : table.below])
+        for row in range(table.first, table.stop):
+            yield Block(*lines.spans[row], "table_row", heading, lines.page, header if row >= table.below else "")
         at = table.stop
-    yield from _paragraphs(text, lines[at:], texts[at:], shapes[at:], page, heading, width)
+    yield from _paragraphs(lines.part(at, len(lines.texts)), heading)
 
 
 def _shapes(lines: Sequence[str], rows: Collection[int]) -> list[_Shape]:
@@ -225,40 +231,30 @@ def _clip(lines: Sequence[str]) -> str:
     return " ".join(" ".join(lines).split())[:MAX_HEADER].rstrip()
 
 
-def _paragraphs(
-    text: str,
-    lines: Sequence[tuple[int, int]],
-    texts: Sequence[str],
-    shapes: Sequence[_Shape],
-    page: int,
-    heading: tuple[str, ...],
-    width: float,
-) -> Iterator[Block]:
+def _paragraphs(lines: _Lines, heading: tuple[str, ...]) -> Iterator[Block]:
     start = 0
-    for at in range(1, len(lines) + 1):
-        if at < len(lines) and not _parts(text, lines, texts, shapes, at, width):
+    for at in range(1, len(lines.texts) + 1):
+        if at < len(lines.texts) and not _parts(lines, at):
             continue
-        kind: BlockKind = "list_item" if shapes[start] == "item" else "paragraph"
-        yield Block(lines[start][0], lines[at - 1][1], kind, heading, page)
+        kind: BlockKind = "list_item" if lines.shapes[start] == "item" else "paragraph"
+        yield Block(lines.spans[start][0], lines.spans[at - 1][1], kind, heading, lines.page)
         start = at
 
 
-def _parts(
-    text: str, lines: Sequence[tuple[int, int]], texts: Sequence[str], shapes: Sequence[_Shape], at: int, width: float
-) -> bool:
+def _parts(lines: _Lines, at: int) -> bool:
     """Return whether a paragraph ends before line `at`.
 
     The line above was broken on purpose, not by the margin, where the first word of this one would have fitted on it.
     A line that goes on in a small letter is taken for a narrow column's, unless the sentence was over.
     """
-    above, here = texts[at - 1], texts[at]
-    if shapes[at] == "item":
+    above, here = lines.texts[at - 1], lines.texts[at]
+    if lines.shapes[at] == "item":
         return True
-    if _MARKER_ALONE.match(above):
+    if is_marker(above):
         return False
-    if text.count("\n", lines[at - 1][1], lines[at][0]) > 1:
+    if lines.text.count("\n", lines.spans[at - 1][1], lines.spans[at][0]) > 1:
         return True
-    return _ends_early(above, here, width) and (not here[0].islower() or _SENTENCE_END.search(above) is not None)
+    return _ends_early(above, here, lines.width) and (not here[0].islower() or _SENTENCE_END.search(above) is not None)
 
 
 def _ends_early(above: str, here: str, width: float) -> bool:
