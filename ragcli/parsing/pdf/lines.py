@@ -1,8 +1,8 @@
 """The lines of a printed page -> blocks: paragraphs, list items, table rows.
 
 A PDF knows nothing of paragraphs or tables; its reader gives lines of text. What they were is told from the lines
-alone: how wide they are, how they begin and end, and how many numbers they close with. No geometry here: gutters.py tells of
-rows that only their places show.
+alone: how wide they are, how they begin and end, and how many numbers they close with. Of rows that
+only their places show, gutters.py tells.
 """
 
 from __future__ import annotations
