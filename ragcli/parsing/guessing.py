@@ -92,7 +92,7 @@ _CHINESE = _SIMPLE | frozenset(_TRADITIONAL)
 _MARKS = frozenset(_PUNCTUATION)
 _CANDIDATES = (
     _Candidate("gb18030", _SIMPLE, _MARKS | _CHINESE, (range(0xA1, 0xA4), range(0xB0, 0xD8)), 0xA1),
-    _Candidate("big5", _CHINESE, _MARKS, (range(0xA1, 0xC7),)),
+    _Candidate("big5hkscs", _CHINESE, _MARKS, (range(0xA1, 0xC7),)),
     _Candidate("cp932", frozenset(_KANA), _CHINESE | _MARKS | frozenset(_KATAKANA), (range(0x81, 0x98),)),
     _Candidate(
         "euc_jp", frozenset(_KANA), _CHINESE | _MARKS | frozenset(_KATAKANA), (range(0xA1, 0xA4), range(0xB0, 0xD0))

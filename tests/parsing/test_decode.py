@@ -102,6 +102,13 @@ def test_utf16_needs_no_mark(text: str, encoding: str) -> None:
     assert decode(text.encode(encoding)) == (text, (f"read as {encoding}, though no mark says so",))
 
 
+def test_big5_is_read_with_the_characters_of_hong_kong() -> None:
+    text = "佢哋喺度做嘢，啲嘢好食嘅。恒生指數今日升咗，呢裏啲樓價點解咁貴？"
+    decoded, (warning,) = decode(text.encode("big5hkscs"))
+    assert decoded == text
+    assert "read as big5hkscs" in warning
+
+
 def test_what_could_be_anything_is_doubtful() -> None:
     assert "doubtful" in decode("Łódź i Kraków, zażółć gęślą jaźń".encode("cp1250"))[1][0]
     assert "doubtful" in decode(b"a\xb0\xa1")[1][0]
