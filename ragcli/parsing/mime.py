@@ -10,6 +10,7 @@ from __future__ import annotations
 import binascii
 import quopri
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from email.errors import InvalidBase64LengthDefect
@@ -157,8 +158,11 @@ class Part:
 
 
 def read_message(data: bytes) -> Part:
-    """Return the message. Raises ParseFailed where it is none, or has too many parts or too deep ones."""
-    message = _parsed(data)
+    """Return the message, whatever mark or empty lines stand before it.
+
+    Raises ParseFailed where it is none, or has too many parts or too deep ones.
+    """
+    message = _parsed(data.removeprefix(BOM_UTF8).lstrip(b"\r\n"))
     if not any(name in message for name in _USUAL_HEADERS):
         raise ParseFailed("broken: it has none of the headers of an e-mail")
     return Part(message)

@@ -405,6 +405,25 @@ def test_a_mailbox_gives_every_message_under_its_subject() -> None:
         assert "Date: Mon, 1 Jan 2024" in document.text
 
 
+def test_a_line_of_the_text_that_begins_like_a_message_is_none() -> None:
+    document = mbox(FROM + HEADERS + b"\nWe meet at nine.\n\nFrom 10:30 on there is coffee.\n\nAnn\n")
+    assert texts(document)[-3:] == ["We meet at nine.", "From 10:30 on there is coffee.", "Ann"]
+
+
+def test_a_mark_or_empty_lines_before_the_headers_do_no_harm() -> None:
+    for before in (b"\xef\xbb\xbf", b"\r\n\n", b"\xef\xbb\xbf\n"):
+        assert texts(mail(before + simple(b"Words.")))[0] == "Pumps"
+
+
+def test_text_that_is_encrypted_is_not_called_read() -> None:
+    armour = b"-----BEGIN PGP %s-----\n\nhQEMA0abc\n=xyz\n-----END PGP %s-----\n"
+    document = mail(simple(b"Secret:\n\n" + armour % (b"MESSAGE", b"MESSAGE")))
+    assert (texts(document)[2:], document.warnings) == (["Secret:"], ("its text is encrypted",))
+    signed = b"-----BEGIN PGP SIGNED MESSAGE-----\n\nOil it.\n" + armour % (b"SIGNATURE", b"SIGNATURE")
+    document = mail(simple(signed))
+    assert texts(document)[-1] == "Oil it." and not document.warnings
+
+
 def test_a_broken_message_of_a_mailbox_is_a_warning_and_the_rest_goes_on() -> None:
     picture = HEADERS + multipart("mixed", PLAIN % b"Look.", part("image/png; name=a.png", b"x"))
     broken = FROM + b"no header\n\nat all\n\n"
