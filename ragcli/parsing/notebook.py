@@ -21,6 +21,7 @@ _MAX_OUTPUT = 20_000
 """Most characters of one cell's output: what is longer is a log or a dump."""
 
 _LEVEL = re.compile(r"[\s>*+\d.)-]*?(#{1,6})(?:\s|$)")  # it may stand in a quotation or a list
+_HTML_LEVEL = re.compile(r"\s*<h([1-6])", re.IGNORECASE)
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
 _PLACEHOLDER = re.compile(r"<(?:Figure size [^<>]*|[\w.]+ object(?: at 0x[0-9a-f]+)?|[\w.]+ at 0x[0-9a-f]+)>")
 _EMBEDDED = re.compile(r"data:[\w/+.-]{1,60};base64,[\w+/=]+")
@@ -96,6 +97,8 @@ def _level(heading: str) -> tuple[int, bool]:
     marks = _LEVEL.match(heading)
     if marks is not None:
         return len(marks[1]), bool(heading[marks.end() :].strip(" \t\r\n#"))
+    if written := _HTML_LEVEL.match(heading):
+        return int(written[1]), True
     return (1 if heading.rstrip().endswith("=") else 2), True  # underlined
 
 

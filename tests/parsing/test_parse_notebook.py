@@ -177,3 +177,8 @@ def test_results_that_are_only_markdown_or_html_are_read() -> None:
 def test_of_a_progress_bar_the_last_state_is_kept() -> None:
     bar = {"output_type": "stream", "name": "stderr", "text": "\r  0%| 0/9\r 50%| 5/9\r100%| 9/9\r\ndone\r\n"}
     assert texts(parse_notebook(notebook(code("run()", bar)))) == ["run()", "100%| 9/9\ndone"]
+
+
+def test_headings_in_html_hold_over_cells_too() -> None:
+    document = parse_notebook(notebook(markdown("<h1>Sales</h1>"), markdown("<h3>Parts</h3>", "", "Words."), code("1")))
+    assert document.blocks[-1].heading == ("Sales", "Parts", "In [1]")
