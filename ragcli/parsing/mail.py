@@ -39,6 +39,8 @@ _SEPARATOR = re.compile(
 )
 """The line before each message but the first: a sender, a time and a year, or whatever stands before a header."""
 _FIRST_SEPARATOR = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,1000}From [^\n]*\n")
+_DELETED = re.compile(r"[0-9a-f]{3}[89a-f]", re.IGNORECASE)
+"""Thunderbird's flags of a message that it shows no more and removes when it next compacts the mailbox."""
 _ESCAPED = re.compile(rb"^>(>*From )", re.MULTILINE)
 
 _BY_TYPE: dict[str, Format] = {
@@ -91,6 +93,8 @@ def parse_mbox(data: bytes, limits: Limits) -> Document:
             message = read_message(_unescaped(data[start:end]))
         except ParseFailed as error:
             warnings.append(f"message {number} was not read: {error.message}")
+            continue
+        if _DELETED.fullmatch(message.header("x-mozilla-status")):
             continue
         reader.add_message(message, 1, limits.depth)
         warnings += [f"message {number}: {warning}" for warning in reader.warnings]

@@ -410,6 +410,12 @@ def test_a_line_of_the_text_that_begins_like_a_message_is_none() -> None:
     assert texts(document)[-3:] == ["We meet at nine.", "From 10:30 on there is coffee.", "Ann"]
 
 
+def test_a_message_that_was_deleted_and_still_lies_in_the_mailbox_is_not_read() -> None:
+    kept, deleted = (b"From -\nX-Mozilla-Status: %s\n" % flags + HEADERS for flags in (b"0001", b"0009"))
+    document = mbox(kept + b"\nHere.\n\n" + deleted + b"\nGone.\n\n" + kept + b"\nLast.\n")
+    assert texts(document)[2::3] == ["Here.", "Last."]
+
+
 def test_a_mark_or_empty_lines_before_the_headers_do_no_harm() -> None:
     for before in (b"\xef\xbb\xbf", b"\r\n\n", b"\xef\xbb\xbf\n"):
         assert texts(mail(before + simple(b"Words.")))[0] == "Pumps"
