@@ -19,6 +19,8 @@ _FRONT_MATTER = re.compile(
         .*?(?:\r\n?+|\n)(?:---|\.\.\.)[ \t]*(?=\r|\n|\Z)""",
     re.DOTALL | re.VERBOSE,
 )
+_UNSPACED = re.compile(r"(?:^|(?<=\r))(#{2,6})(?=[\u4e00-\u9fff])", re.MULTILINE)
+"""A Chinese heading without a space, as older editors took it. With one sign it would be a tag."""
 _FRONT_TITLE = re.compile(r"^title[ \t]*:[ \t]*([\"']?)(.+?)\1[ \t]*$", re.MULTILINE)
 _HTML_HEADING = re.compile(r"\s*<h([1-6])\b[^>]*>(.*?)</h\1>\s*", re.DOTALL | re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")
@@ -32,7 +34,7 @@ def parse_markdown(text: str) -> Document:
     body = text if front is None else _NEWLINE.sub("\n", re.sub(r"[^\r\n]", " ", front.group()) + text[front.end() :])
     starts = [0, *(m.end() for m in _NEWLINE.finditer(text)), len(text)]
     blocks = [] if front is None else [Block(0, front.end(), "code")]
-    blocks += _blocks(_block_parser().parse(body), starts, text)
+    blocks += _blocks(_block_parser().parse(_UNSPACED.sub(r"\1 ", body)), starts, text)
     return Document(text, cover(text, blocks), title=_title(front.group() if front else "", blocks))
 
 

@@ -20,7 +20,7 @@ _MAX_CELLS = 50_000
 _MAX_OUTPUT = 20_000
 """Most characters of one cell's output: what is longer is a log or a dump."""
 
-_LEVEL = re.compile(r"[\s>*+\d.)-]*?(#{1,6})(?:\s|$)")  # it may stand in a quotation or a list
+_LEVEL = re.compile(r"[\s>*+\d.)-]*?(#{1,6})(?:\s|$|(?=[\u4e00-\u9fff]))")  # it may stand in a quotation or a list
 _HTML_LEVEL = re.compile(r"\s*<h([1-6])", re.IGNORECASE)
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
 _PLACEHOLDER = re.compile(r"<(?:Figure size [^<>]*|[\w.]+ object(?: at 0x[0-9a-f]+)?|[\w.]+ at 0x[0-9a-f]+)>")

@@ -104,6 +104,16 @@ def test_headings_in_html_are_headings() -> None:
     ]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
+def test_a_chinese_heading_needs_no_space(end: str) -> None:
+    document = parse_markdown(end.join(("# 手册", "", "##安装", "先看图。", "", "#标签", "###1.1 接线", "")))
+    assert [(b.kind, b.heading) for b in document.blocks] == [
+        ("heading", ("手册",)),
+        *(("heading", ("手册", "安装")), ("paragraph", ("手册", "安装")), ("paragraph", ("手册", "安装"))),
+    ]
+    assert texts(document)[1] == "##安装"
+
+
 def test_a_rule_at_the_top_is_no_front_matter() -> None:
     document = parse_markdown("---\n\nA text.\n\n---\n\nAnother.\n")
     assert block_of(document, "A text.").kind == "paragraph"

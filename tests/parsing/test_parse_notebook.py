@@ -182,3 +182,8 @@ def test_of_a_progress_bar_the_last_state_is_kept() -> None:
 def test_headings_in_html_hold_over_cells_too() -> None:
     document = parse_notebook(notebook(markdown("<h1>Sales</h1>"), markdown("<h3>Parts</h3>", "", "Words."), code("1")))
     assert document.blocks[-1].heading == ("Sales", "Parts", "In [1]")
+
+
+def test_chinese_headings_without_a_space_keep_their_level() -> None:
+    document = parse_notebook(notebook(markdown("# 手册"), markdown("###接线"), markdown("##装"), code("1")))
+    assert document.blocks[-1].heading == ("手册", "装", "In [1]")
