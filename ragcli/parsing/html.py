@@ -329,7 +329,8 @@ def _named_elements(root: Any) -> frozenset[Any]:
 
 def _data_rows(table: Any) -> list[Any]:
     """Return the rows of a table that holds data; none where it only lays out the page."""
-    if next(table.iterdescendants("table", *_HEADINGS), None) is not None:
+    nested = next(table.iterdescendants("table", *_HEADINGS), None) is not None
+    if nested or table.get("role") in ("presentation", "none"):
         return []
     rows = [row for row in table.iter("tr") if len(row)]
     cells = [cell for row in rows for cell in row]

@@ -99,6 +99,12 @@ def test_a_table_for_layout_is_no_table() -> None:
     assert block_of(document, "By the river.").heading == ("Old page",)
 
 
+def test_a_table_that_says_so_lays_out_a_mail() -> None:
+    rows = "<tr><td>Your order</td><td>is on its way.</td></tr><tr><td>Track it</td><td>here.</td></tr>"
+    document = parse_html(page(f"<table role=presentation>{rows}</table>"), whole=True)
+    assert texts(document, "paragraph") == ["Your order", "is on its way.", "Track it", "here."]
+
+
 def test_items_of_ordered_lists_keep_their_numbers() -> None:
     letters = "<ol type=a><li>left</li><li><p>right</p><p>and up</p></li></ol>"
     body = f"<ol start=3><li>Open the lid.</li><li>Turn: {letters}</li><li value=9><h3>Close</h3>Softly.</ol>"
