@@ -94,7 +94,7 @@ def parse_html(data: bytes, *, whole: bool = False) -> Document:
 
 
 def _decode(data: bytes) -> tuple[str, tuple[str, ...]]:
-    """Decode as UTF-8 where the bytes allow it, else as the page declares, else by guess."""
+    """Decode as UTF-8 where the bytes allow it, else as the page declares if nearly all do, else by guess."""
     named = _DECLARED.search(data[:4096])
     label = named[1].decode("ascii", "replace").lower() if named else ""
     if _DECLARABLE.match(label):
@@ -102,8 +102,10 @@ def _decode(data: bytes) -> tuple[str, tuple[str, ...]]:
             return data.decode("utf-8"), ()
         except UnicodeDecodeError:
             pass
-        if (text := decode_labelled(data, label)) is not None:
-            return text, ()
+        text = decode_labelled(data, label, "replace") or ""
+        broken = text.count("\ufffd")
+        if text and broken * 50 <= sum(character > "\x7f" for character in text):
+            return text, (f"{broken} characters are not valid {label} and were replaced",) if broken else ()
     return decode(data)
 
 

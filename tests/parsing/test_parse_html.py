@@ -173,6 +173,15 @@ def test_the_declared_encoding_is_read(head: str, text: str, encoding: str) -> N
     assert texts(document) == [text]
 
 
+def test_a_few_broken_characters_do_not_change_the_declared_encoding() -> None:
+    text = "龘靐齉爩鱻麤，龗灪吁" * 10  # by guess, so rare characters are nothing
+    document = parse_html(f'<meta charset="gbk"><p>{text}</p>'.encode("gb18030") + b"<p>\xff</p>")
+    assert texts(document) == [text, "\ufffd"]
+    assert document.warnings == ("1 characters are not valid gbk and were replaced",)
+    wrong = '<meta charset="euc-jp"><p>额定电压为二百二十伏，请在断电后打开外壳。</p>'.encode("gb18030")
+    assert texts(parse_html(wrong)) == ["额定电压为二百二十伏，请在断电后打开外壳。"]
+
+
 def test_a_guessed_encoding_is_a_warning() -> None:
     document = parse_html("<p>Ça dépasse la limite réglée à l'été.</p>".encode("latin-1"))
     assert texts(document) == ["Ça dépasse la limite réglée à l'été."]
