@@ -49,7 +49,14 @@ _NAME = re.compile(
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 _ITEMS = frozenset(("li", "dt", "dd"))
-_NUMBERS = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
+_NUMBERS = {  # by an element's type, a class of docutils', or its style
+    **dict.fromkeys(("a", "loweralpha", "lower-alpha", "lower-latin"), "lowerLetter"),
+    **dict.fromkeys(("A", "upperalpha", "upper-alpha", "upper-latin"), "upperLetter"),
+    **dict.fromkeys(("i", "lowerroman", "lower-roman"), "lowerRoman"),
+    **dict.fromkeys(("I", "upperroman", "upper-roman"), "upperRoman"),
+    "none": "",
+}
+_LIST_STYLE = re.compile(r"list-style(?:-type)?\s*:\s*([\w-]+)")
 _NUMBER = re.compile(r"-?\d{1,6}", re.ASCII)
 _BREAKS = _HEADINGS.union(
     ("address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div", "dl", "dt"),
@@ -199,9 +206,7 @@ class _Walk:
             self._enter(element, 1)
             self.kinds.append("list_item" if tag in _ITEMS else self.kinds[-1])
             if tag in ("ol", "ul"):
-                numbered = tag == "ol" and element.get("reversed") is None
-                form = _NUMBERS.get(element.get("type"), "decimal") if numbered else ""
-                self.lists.append((form, _number(element, "start", 1)))
+                self.lists.append((_numbered(element) if tag == "ol" else "", _number(element, "start", 1)))
             elif tag == "li" and self.lists:
                 form, number = self.lists.pop()
                 number = _number(element, "value", number)
@@ -280,6 +285,15 @@ class _Walk:
             in_head = in_head and (all(cell.tag == "th" for cell in row) or (number == 0 and not has_heads))
             yield from self._piece(text, "table_row", "" if in_head else header)
             header = " / ".join(filter(None, (header, text))) if in_head else header
+
+
+def _numbered(list_: Any) -> str:
+    """Return in which form an ordered list's items are numbered, as `write_number` names it; "" where they are not."""
+    if list_.get("reversed") is not None:
+        return ""
+    style = _LIST_STYLE.search(list_.get("style") or "")
+    said = (style[1] if style else "", list_.get("type") or "", *(list_.get("class") or "")[:500].split())
+    return next((_NUMBERS[one] for one in said if one in _NUMBERS), "decimal")
 
 
 def _cells(row: Any, open_: dict[int, tuple[int, str]]) -> Iterator[str]:

@@ -115,6 +115,19 @@ def test_items_of_ordered_lists_keep_their_numbers() -> None:
     assert parse_html(page(body)).blocks[-1].heading == ("Close",)
 
 
+@pytest.mark.parametrize(
+    ("attributes", "mark"),
+    [
+        ("", "2. "),
+        *(("type=A", "B. "), ("type=i", "ii. "), ("class='simple loweralpha'", "b. ")),
+        *(("style='list-style-type: upper-roman'", "II. "), ("style='list-style: none'", ""), ("reversed", "")),
+    ],
+)
+def test_numbers_are_written_as_the_list_says(attributes: str, mark: str) -> None:
+    document = parse_html(page(f"<ol {attributes}><li>One</li><li>Two</li></ol>"))
+    assert texts(document)[1] == f"{mark}Two"
+
+
 def test_cells_over_several_rows_and_columns_keep_the_others_in_their_columns() -> None:
     rows = (
         "<tr><th rowspan=2>Model<th colspan=2>Net price<th rowspan=2>Note</tr><tr><th>EU<th>US</tr>"
