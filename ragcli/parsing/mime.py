@@ -17,6 +17,7 @@ from email.errors import InvalidBase64LengthDefect
 from email.message import Message
 from email.parser import BytesFeedParser
 from email.policy import Compat32, Policy
+from email.utils import collapse_rfc2231_value
 from itertools import groupby
 from typing import TypeVar
 from urllib.parse import quote
@@ -94,7 +95,7 @@ class Part:
         self.type = squash(_safely(message.get_content_type, "text/plain"))
         self.charset = squash(_safely(lambda: str(message.get_content_charset("") or ""), ""))
         self.attached: bool = _safely(message.get_content_disposition, None) == "attachment"
-        self.name = squash(header_text(_safely(lambda: str(message.get_filename("")), ""), self.charset))
+        self.name = squash(header_text(_safely(lambda: _file_name(message), ""), self.charset))
         inner = message.get_payload() if message.is_multipart() else ()
         self._inner = [one for one in inner if isinstance(one, Message)]
         if mend and not self._inner and self.type.startswith("multipart/"):
@@ -188,6 +189,17 @@ def _parsed(data: bytes) -> Message:
         raise
     except Exception as error:
         raise ParseFailed(f"broken: its parts cannot be told apart ({type(error).__name__})") from None
+
+
+def _file_name(message: Message) -> str:
+    """Return the name of an attachment, not yet decoded; of two, the one that names its encoding (RFC 2231)."""
+    for header, parameter in (("content-disposition", "filename"), ("content-type", "name")):
+        names = [value for name, value in message.get_params([], header) if name.lower() == parameter]
+        if names:
+            name = next((name for name in names if isinstance(name, tuple)), names[0])
+            label, raw = (name[0] or "", name[2].encode("raw-unicode-escape")) if isinstance(name, tuple) else ("", b"")
+            return decode_labelled(raw, label) or collapse_rfc2231_value(name)
+    return ""
 
 
 def _unannounced_parts(message: Message) -> list[Message]:

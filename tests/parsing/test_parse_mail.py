@@ -8,6 +8,7 @@ import random
 import time
 from dataclasses import replace
 from email.message import EmailMessage
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
@@ -185,6 +186,20 @@ def test_an_attachment_beside_the_rich_version_is_read_with_the_plain_one() -> N
     rich = multipart("mixed", HTML % b"Rich.", table, HTML % b"Rich end.")
     document = mail(HEADERS + multipart("alternative", PLAIN % b"Plain.", rich))
     assert texts(document)[2:] == ["Plain.", "Attachment: t.csv", "a,b", "1,2"]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        f"filename*=gb2312''{quote('镕基〇.txt', encoding='gb18030')}",  # gb2312 has but one of them
+        f"filename=\"??.txt\"; filename*=utf-8''{quote('镕基〇.txt')}",
+        f"filename*0*=utf-8''{quote('镕')}; filename*1*={quote('基〇')}; filename*2=.txt",
+    ],
+    ids=["more than it says", "two names", "in pieces"],
+)
+def test_names_of_attachments_that_name_their_encoding(parameters: str) -> None:
+    words = part("application/octet-stream", b"Words.", f"Content-Disposition: attachment; {parameters}")
+    assert texts(mail(HEADERS + multipart("mixed", words)))[2:] == ["Attachment: 镕基〇.txt", "Words."]
 
 
 def test_attachments_are_read_by_their_own_parsers_under_their_names() -> None:
