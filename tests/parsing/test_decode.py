@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import time
 
 import pytest
 from hypothesis import given
@@ -107,6 +108,14 @@ def test_big5_is_read_with_the_characters_of_hong_kong() -> None:
     decoded, (warning,) = decode(text.encode("big5hkscs"))
     assert decoded == text
     assert "read as big5hkscs" in warning
+
+
+@pytest.mark.parametrize("end", ["\n", ""], ids=["before", "same line"])
+def test_a_long_line_of_ascii_costs_neither_time_nor_certainty(end: str) -> None:
+    began = time.monotonic()
+    text, (warning,) = decode(f"{'x=1;' * 500_000}{end}{CHINESE}".encode("gb18030"))
+    assert text.endswith(f";{end}{CHINESE}") and "read as gb18030, which is a guess" in warning
+    assert time.monotonic() - began < 2
 
 
 def test_what_could_be_anything_is_doubtful() -> None:
