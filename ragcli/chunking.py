@@ -232,12 +232,18 @@ class _Cutter:
                 yield from self.halved(*span, limit)
 
     def _by_characters(self, start: int, end: int, last: float, limit: int) -> Iterator[_Atom]:
-        """Cut a run without any border: by tokens where there are many, by characters where there are few."""
+        """Cut a run without white space: by tokens where there are many, by characters where there are few.
+
+        Where it has signs that part fields or members (`1234,5678`), it is cut behind one of them.
+        """
         while start < end:
             first = bisect_left(self.starts, start)
             stop = min(end, start + MAX_CHARS // 2)
             if first + limit < len(self.starts):
                 stop = min(stop, max(self.starts[first + limit], start + 1))
+            if stop < end:
+                parted = max(self.text.rfind(sign, (start + stop) // 2, stop) for sign in ",;|")
+                stop = parted + 1 if parted > start else stop
             span = _trim(self.text, start, stop)
             if span is not None:
                 yield self._atom(*span, last if stop == end else CUT_CHARACTER)

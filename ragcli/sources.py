@@ -26,6 +26,7 @@ from ragcli.records import Format, SourceFile
 IGNORE_FILES = (".gitignore", ".ragcliignore")
 _OWN_FOLDERS = (".git", ".ragcli")
 _SNIFF = 8192
+_MAILBOX = re.compile(rb"From [^\n]*\n[!-9;-~]+:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +278,8 @@ def _format(path: Path) -> Format | Skipped:
             head = stream.read(_SNIFF)
     except OSError as error:
         return Skipped(path, _reason(error), failed=True)
+    if not suffix and _MAILBOX.match(head):  # as Thunderbird and Apple Mail name theirs
+        return "mbox"
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16 says so itself
         return "text"
     if b"\0" in head:

@@ -27,7 +27,10 @@ _WORD = re.compile(
 )
 _HYPHEN = re.compile("[-‐‑]")
 _LETTERS_DIGITS = re.compile(r"([a-z]+)(\d+)")
-_DIACRITICS = {c: None for c in range(0x300, 0x370)}
+_UNSEEN = dict.fromkeys((*range(0x300, 0x370), 0xAD, *range(0x200B, 0x2010), 0x2060, 0xFEFF))
+"""Diacritics, and what stands inside words without a shape of its own: soft hyphens, spaces and joiners of no width."""
+_ESCAPED = re.compile(r"\\[nrt]([a-z]{2,})")
+"""A word right after a line end or tab that is written out, as JSON and source code do: the n is no part of it."""
 
 _ENGLISH = """
     a about above after again against all am an and any are as at be because been before being below between both
@@ -47,10 +50,10 @@ _OTHER_LETTER = re.compile("[^\\W\\d_A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f
 
 
 def fold(text: str) -> str:
-    """Return `text` in one form: NFKC, case folded, without diacritics, Chinese in Simplified script."""
+    """Return `text` in one form: NFKC, case folded, no diacritics or soft hyphens, Chinese in Simplified script."""
     text = unicodedata.normalize("NFKC", text).casefold()
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKD", text).translate(_DIACRITICS))
+        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKD", text).translate(_UNSEEN))
         if _CJK_CHARACTER.search(text):
             text = text.translate(_to_simplified())
     return text
@@ -61,10 +64,13 @@ def words(text: str) -> list[str]:
 
     A CJK run of n characters gives its n - 1 pairs, and its characters but for those that only carry grammar. A word
     of letters and digits is given whole and in parts, hyphenated or not (`AX-200` and `AX200` both give ax, 200,
-    ax200), so that every spelling finds the others.
+    ax200), so that every spelling finds the others; one right after a written-out line end with and without the n.
     """
     found: list[str] = []
-    for match in _WORD.finditer(fold(text)):
+    text = fold(text)
+    if "\\" in text:
+        text = _ESCAPED.sub(r"\g<0> \1", text)
+    for match in _WORD.finditer(text):
         token = match.group()
         if match.lastgroup == "cjk":
             found += [token[i : i + 2] for i in range(len(token) - 1)]

@@ -281,6 +281,13 @@ def test_a_table_keeps_its_header_as_context() -> None:
     assert {c.context for c in chunks[1:]} == {"list > Prices\n| part | pressure | price |"}
 
 
+def test_a_wide_row_is_cut_between_its_fields() -> None:
+    row = ",".join(str(number) for number in range(10_000, 11_500))
+    chunks = chunk(parse_csv(row), "", WORDS, limit=100)
+    assert len(chunks) > 3
+    assert all(re.fullmatch(r"(?:\d{5},?)+", one.text) for one in chunks)
+
+
 def test_a_wrapped_line_is_no_border() -> None:
     text = "The pump runs in\nthe night and the\nvalve shuts by day\n" * 12
     for a, _ in pairwise(bodies(text)):

@@ -91,6 +91,16 @@ def test_what_is_no_text_is_skipped_by_its_content(docs: Path) -> None:
     assert skipped["letter.doc"].startswith("binary (.doc is not read")
 
 
+def test_a_mailbox_may_have_no_suffix(docs: Path) -> None:
+    """Mail programs name them after their folders: `Inbox`, `Sent`."""
+    header = b"From - Mon Jan  1 10:00:00 2024\r\nX-Mozilla-Status: 0001\r\nSubject: Pumps\r\n\r\nGr\xf6\xdfer.\r\n"
+    (docs / "Inbox").write_bytes(header)
+    write(docs, "letter")
+    (docs / "notes").write_bytes(b"From here to there\nand on\n")
+    found = {one.source: one.format for one in Walk().files(docs, docs) if isinstance(one, SourceFile)}
+    assert found == {"Inbox": "mbox", "letter": "text", "notes": "text"}
+
+
 def test_known_formats_that_are_not_read_get_a_hint(docs: Path) -> None:
     """Where a suffix has two meanings, the content tells: a key of letters is text, Keynote's is not."""
     (docs / "budget.ODS").write_bytes(b"PK\0\0")

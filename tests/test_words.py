@@ -31,6 +31,8 @@ EXAMPLES = {
     "Straße STRASSE ﬁne": "strass strass fine",
     "Café Cafe\u0301 naïve": "cafe cafe naiv",
     "½ ㎡ x²": "1 2 m 2 m2 x 2 x2",
+    # soft hyphens, spaces and joiners of no width, as typesetters put them into words
+    "war\u00adran\u00adty Log\u200bParser AX\u2060-\ufeff200 阀\u200b门": "warranti logpars ax 200 ax200 阀门 阀 门",
     "Ελλάδα Привет Й": "ελλαδα привет и",
     # numbers
     "1,234,567.89 12,345": "1234567.89 12345",
@@ -50,6 +52,8 @@ EXAMPLES = {
     "don't O'Brien it’s": "don't o'brien it",
     "state-of-the-art e-mail": "state of the art e mail",
     "node_modules file.txt foo@bar.com": "node modul file txt foo bar com",
+    # line ends and tabs that are written out: with their letter and without it, since a path may look the same
+    r"Fill.\nPour\tthe \n5 C:\new": "fill npour pour tthe the n 5 n5 c new ew",
     # Chinese, Japanese, Korean: pairs, then the characters that do not only carry grammar
     "阀": "阀",
     "阀门": "阀门 阀 门",

@@ -11,6 +11,7 @@ _KNOWN = re.compile(
 """Names of encodings. Python knows more, some of which are none (`hex`), or slow on hostile bytes (`punycode`)."""
 _LARGER = {  # what a label means in practice is a superset of what it says (WHATWG Encoding, "names and labels")
     **dict.fromkeys(("gb2312", "gbk", "gb_2312-80", "x-gbk"), "gb18030"),
+    **dict.fromkeys(("big5", "big5-hkscs", "cn-big5", "x-x-big5"), "big5hkscs"),
     **dict.fromkeys(("shift_jis", "shift-jis", "sjis", "x-sjis"), "cp932"),
     **dict.fromkeys(("euc-kr", "ks_c_5601-1987", "ks_c_5601"), "cp949"),
     **dict.fromkeys(("iso-8859-1", "latin1", "us-ascii"), "cp1252"),

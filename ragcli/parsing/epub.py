@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -129,8 +129,8 @@ def _member(archive: Archive, base: str, href: str) -> str:
     return next((name for name in names if name in archive), names[0])
 
 
-def _titles(archive: Archive, book: _Book, warnings: list[str]) -> dict[str, Path]:
-    """Return the first title of each chapter by the navigation, with those of the parts that it stands in."""
+def _titles(archive: Archive, book: _Book, warnings: list[str]) -> dict[str, list[Path]]:
+    """Return the titles in each chapter by the navigation, with those of the parts that they stand in."""
     for name, entries in ((book.navigation, _navigation), (book.contents, _contents)):
         if not name:
             continue
@@ -139,14 +139,15 @@ def _titles(archive: Archive, book: _Book, warnings: list[str]) -> dict[str, Pat
         except ParseFailed as error:
             warnings.append(f"its table of contents was not read: {error.message}")
             continue
-        titles: dict[str, Path] = {}
+        titles: dict[str, list[Path]] = {}
         path: list[tuple[int, str]] = []
         for number, (level, title, href) in enumerate(entries(root)):
             if number == _MAX_ENTRIES:
                 break
             path = [step for step in path if step[0] < level] + [(level, title)]
             if href and title:
-                titles.setdefault(_member(archive, name, href), tuple(step[1] for step in path if step[1]))
+                shown = tuple(step[1] for step in path if step[1])
+                titles.setdefault(_member(archive, name, href), []).append(shown)
         if titles:
             return titles
     return {}
@@ -174,7 +175,7 @@ def _contents(root: Any) -> Iterator[tuple[int, str, str]]:
 
 
 def _add_chapters(
-    builder: Builder, archive: Archive, names: list[str], titles: dict[str, Path], warnings: list[str]
+    builder: Builder, archive: Archive, names: list[str], titles: dict[str, list[Path]], warnings: list[str]
 ) -> int:
     """Add chapters and return how many had text. One that is missing or broken is a warning."""
     read = empty = 0
@@ -188,7 +189,7 @@ def _add_chapters(
             else:
                 warnings.append(f"chapter {_shown(name)} was not read: {error.message}")
             continue
-        _add_chapter(builder, page, titles.get(name, ()))
+        _add_chapter(builder, page, titles.get(name, []))
         warnings += [f"chapter {_shown(name)}: {warning}" for warning in page.warnings]
         if b"</html" not in data[-_TAIL:].lower():
             warnings.append(f"chapter {_shown(name)}: its end is missing")
@@ -202,9 +203,10 @@ def _shown(name: str) -> str:
     return squash(posixpath.basename(name))[:100]
 
 
-def _add_chapter(builder: Builder, page: Document, path: Path) -> None:
-    """Add a page under its own headings, else under its title in the navigation, else under what came before it."""
+def _add_chapter(builder: Builder, page: Document, paths: list[Path]) -> None:
+    """Add a page under its own headings, else under its titles in the navigation, else under what came before it."""
     own = any(block.heading for block in page.blocks)
+    path = paths[0] if paths else ()
     if own or path:
         builder.leave(1)
     for level, title in enumerate(path[:-1], 1):
@@ -212,7 +214,22 @@ def _add_chapter(builder: Builder, page: Document, path: Path) -> None:
     if path and not own:
         first = page.text[page.blocks[0].start : page.blocks[0].end]
         builder.heading(path[-1], len(path), shown=not squash(first).casefold().startswith(path[-1].casefold()))
-    builder.include(page)
+    for further, section in _sections(page, [] if own else paths[1:]):
+        for level, title in enumerate(further, 1):
+            builder.heading(title, level, shown=False)
+        builder.include(section)
     # Books are often cut into files in the middle of a chapter: its headings hold until others come.
     for level, title in enumerate(page.blocks[-1].heading, len(path) if path else 1):
         builder.heading(title, level, shown=False)
+
+
+def _sections(page: Document, paths: list[Path]) -> Iterator[tuple[Path, Document]]:
+    """Cut a page that has no headings where a paragraph says just one of the titles that the navigation has for it."""
+    titles = {path[-1].casefold(): path for path in paths}
+    path: Path = ()
+    begin = 0
+    for at, block in enumerate(page.blocks if titles else ()):
+        if (found := titles.pop(squash(page.text[block.start : block.end]).casefold(), None)) is not None:
+            yield path, replace(page, blocks=page.blocks[begin:at])
+            path, begin = found, at
+    yield path, replace(page, blocks=page.blocks[begin:])

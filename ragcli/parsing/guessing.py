@@ -41,7 +41,9 @@ _PUNCTUATION = "、。，：；！？（）「」『』《》“”‘’—…�
 _ASCII = "".join(map(chr, range(0x20, 0x7F))) + "\t\n\r"
 
 _SAMPLE = 1 << 16
-_HIGH_LINE = re.compile(rb"[^\n]*[\x80-\xff][^\n]*\n?")
+_HIGH = re.compile(rb"[\x80-\xff]")
+_BEFORE = 100
+"""Bytes of a line that are looked at before its first one outside ASCII."""
 _TOO_FEW, _TOO_LOW, _TOO_CLOSE = 6, 0.45, 0.25
 """A guess is doubtful where fewer bytes speak for it, where its score is lower, or where the next comes closer."""
 _LEAST = -0.2
@@ -92,7 +94,7 @@ _CHINESE = _SIMPLE | frozenset(_TRADITIONAL)
 _MARKS = frozenset(_PUNCTUATION)
 _CANDIDATES = (
     _Candidate("gb18030", _SIMPLE, _MARKS | _CHINESE, (range(0xA1, 0xA4), range(0xB0, 0xD8)), 0xA1),
-    _Candidate("big5", _CHINESE, _MARKS, (range(0xA1, 0xC7),)),
+    _Candidate("big5hkscs", _CHINESE, _MARKS, (range(0xA1, 0xC7),)),
     _Candidate("cp932", frozenset(_KANA), _CHINESE | _MARKS | frozenset(_KATAKANA), (range(0x81, 0x98),)),
     _Candidate(
         "euc_jp", frozenset(_KANA), _CHINESE | _MARKS | frozenset(_KATAKANA), (range(0xA1, 0xA4), range(0xB0, 0xD0))
@@ -111,12 +113,12 @@ _LEAST_WIDE = 0.4
 def guess(data: bytes) -> tuple[str, bool]:
     """Return the encoding that `data` is most likely in, and whether that is doubtful. It is not valid UTF-8."""
     lines: list[bytes] = []
-    size = 0
-    for match in _HIGH_LINE.finditer(data):
-        lines.append(match.group()[:_SAMPLE])
+    size = at = 0
+    while size < _SAMPLE and (high := _HIGH.search(data, at)) is not None:
+        start = max(data.rfind(b"\n", at, high.start()) + 1, high.start() - _BEFORE, at)
+        at = data.find(b"\n", high.end()) + 1 or len(data)
+        lines.append(data[start : min(at, start + _SAMPLE)])
         size += len(lines[-1])
-        if size >= _SAMPLE:
-            break
     sample = b"".join(lines)[:_SAMPLE]
     scores = sorted(((one.score(sample), one.encoding) for one in _CANDIDATES), reverse=True)
     (best, encoding), (second, _) = scores[:2]

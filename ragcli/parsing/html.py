@@ -21,6 +21,7 @@ from typing import Any
 from ragcli.errors import ParseFailed
 from ragcli.parsing.charsets import decode_labelled
 from ragcli.parsing.decode import decode
+from ragcli.parsing.office.numbering import write_number
 from ragcli.records import Block, BlockKind, Document
 
 _DECLARED = re.compile(rb"(?:<meta[^>]{0,200}?charset|<\?xml[^>]{0,100}?encoding)\s*=\s*[\"']?\s*([\w-]{2,30})", re.I)
@@ -28,7 +29,12 @@ _DECLARABLE = re.compile(r"gb|big5|shift|sjis|x-sjis|euc|ks_c|iso-|latin|windows
 _SCRIPTS = (
     "//head|//script|//style|//noscript|//template|//svg|//iframe|//object|//audio|//video|//canvas"
     "|//*[@role='doc-pagebreak' or @*[name()='epub:type']='pagebreak']"  # the number of a printed book's page
+    "|//rt|//rp"  # how a word is read aloud, written over each of its characters
+    "|//a[starts-with(normalize-space(), '↩')]|//*[@class='mw-editsection']"
+    "|//*[contains(concat(' ', normalize-space(@class), ' '), ' linenos ')]"  # the numbers of a listing's lines
 )
+_NOTE_MARKS = "//a[contains(@href, '#')][sup or parent::sup or @role='doc-noteref' or @*[name()='epub:type']='noteref']"
+_NOTE_MARK = re.compile(r"\d{1,4}|[a-z*†‡§]{1,3}")
 _FURNITURE = (
     "//nav|//select|//textarea|//*[@role='navigation' or @role='menu' or @role='menubar' or @role='search']"
     "|//*[@role='contentinfo']|//footer[not(ancestor::article or ancestor::main or ancestor::section)]"
@@ -43,6 +49,15 @@ _NAME = re.compile(
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 _ITEMS = frozenset(("li", "dt", "dd"))
+_NUMBERS = {  # by an element's type, a class of docutils', or its style
+    **dict.fromkeys(("a", "loweralpha", "lower-alpha", "lower-latin"), "lowerLetter"),
+    **dict.fromkeys(("A", "upperalpha", "upper-alpha", "upper-latin"), "upperLetter"),
+    **dict.fromkeys(("i", "lowerroman", "lower-roman"), "lowerRoman"),
+    **dict.fromkeys(("I", "upperroman", "upper-roman"), "upperRoman"),
+    "none": "",
+}
+_LIST_STYLE = re.compile(r"list-style(?:-type)?\s*:\s*([\w-]+)")
+_NUMBER = re.compile(r"-?\d{1,6}", re.ASCII)
 _BREAKS = _HEADINGS.union(
     ("address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div", "dl", "dt"),
     ("fieldset", "figcaption", "figure", "footer", "form", "header", "hr", "li", "main", "menu", "ol", "p", "section"),
@@ -50,18 +65,21 @@ _BREAKS = _HEADINGS.union(
 )
 _SPACE = re.compile(r"\s+")
 _MAX_CELL = 2000
+_MAX_REPEATED = 100  # characters of a cell that stands in several rows
+_MAX_COLUMNS = 100  # in which cells over several rows or columns are heeded
 _MAX_HEADING = 300
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A block before it has offsets. `signs` counts what speaks against it."""
+    """A block before it has offsets. `signs` counts what speaks against it; `mark` stands before the text."""
 
     text: str
     kind: BlockKind
     heading: tuple[str, ...]
     header: str
     signs: int
+    mark: str
 
 
 def parse_html(data: bytes, *, whole: bool = False) -> Document:
@@ -83,7 +101,7 @@ def parse_html(data: bytes, *, whole: bool = False) -> Document:
 
 
 def _decode(data: bytes) -> tuple[str, tuple[str, ...]]:
-    """Decode as UTF-8 where the bytes allow it, else as the page declares, else by guess."""
+    """Decode as UTF-8 where the bytes allow it, else as the page declares if nearly all do, else by guess."""
     named = _DECLARED.search(data[:4096])
     label = named[1].decode("ascii", "replace").lower() if named else ""
     if _DECLARABLE.match(label):
@@ -91,8 +109,10 @@ def _decode(data: bytes) -> tuple[str, tuple[str, ...]]:
             return data.decode("utf-8"), ()
         except UnicodeDecodeError:
             pass
-        if (text := decode_labelled(data, label)) is not None:
-            return text, ()
+        text = decode_labelled(data, label, "replace") or ""
+        broken = text.count("\ufffd")
+        if text and broken * 50 <= sum(character > "\x7f" for character in text):
+            return text, (f"{broken} characters are not valid {label} and were replaced",) if broken else ()
     return decode(data)
 
 
@@ -113,6 +133,10 @@ def _parse(source: str) -> Any:
         raise ParseFailed("its elements are nested too deeply")
     if root is None:
         raise ParseFailed("no text")
+    for mark in root.xpath(_NOTE_MARKS):  # in brackets: 25<sup>2</sup> is not 252
+        if _NOTE_MARK.fullmatch(number := _squash(_text(mark))):
+            del mark[:]
+            mark.text = f"[{number}]"
     return root
 
 
@@ -164,6 +188,8 @@ class _Walk:
         self.path: list[tuple[int, str]] = []
         self.words: list[str] = []
         self.kinds: list[BlockKind] = ["paragraph"]
+        self.lists: list[tuple[str, int]] = []  # how the items of what is open are numbered ("": not), and the next
+        self.mark = ""
         self.linked = self.links = self.named = self.hidden = 0
 
     def pieces(self) -> Iterator[_Piece]:
@@ -179,6 +205,13 @@ class _Walk:
                 yield from self._flush()
             self._enter(element, 1)
             self.kinds.append("list_item" if tag in _ITEMS else self.kinds[-1])
+            if tag in ("ol", "ul"):
+                self.lists.append((_numbered(element) if tag == "ol" else "", _number(element, "start", 1)))
+            elif tag == "li" and self.lists:
+                form, number = self.lists.pop()
+                number = _number(element, "value", number)
+                self.lists.append((form, number + 1))
+                self.mark = f"{write_number(number, form)}. " if form else ""
             if tag in _HEADINGS:
                 walk.skip_subtree()
                 yield from self._heading(int(tag[1]), _squash(_text(element)))
@@ -198,6 +231,10 @@ class _Walk:
             yield from self._flush()
         self._enter(element, -1)
         self.kinds.pop()
+        if element.tag in ("ol", "ul"):
+            self.lists.pop()
+        elif element.tag == "li":
+            self.mark = ""
         if element is not self.root:
             self._add(element.tail)
 
@@ -225,7 +262,9 @@ class _Walk:
     def _piece(self, text: str, kind: BlockKind, header: str = "", mostly_links: bool = False) -> Iterator[_Piece]:
         if text.strip():
             signs = mostly_links + (self.named > 0) + (self.hidden > 0)
-            yield _Piece(text, kind, tuple(title for _, title in self.path), header, signs)
+            mark = self.mark if kind in ("list_item", "heading") else ""
+            self.mark = "" if mark else self.mark
+            yield _Piece(text, kind, tuple(title for _, title in self.path), header, signs, mark)
 
     def _heading(self, level: int, text: str) -> Iterator[_Piece]:
         if text:
@@ -237,14 +276,53 @@ class _Walk:
             yield from self._piece(_squash(_text(caption)), "paragraph")
         has_heads = any(cell.tag == "th" for row in rows for cell in row)
         header, in_head = "", True
+        open_: dict[int, tuple[int, str]] = {}
         for number, row in enumerate(rows):
-            text = " | ".join(_squash(_text(cell)) for cell in row.iterchildren("td", "th"))
-            if not text.strip(" |"):
+            text = " | ".join(_cells(row, open_)).rstrip(" |")
+            if not text:
                 continue
             # A table without any th is taken to begin with its header; one with th in its rows only has none.
             in_head = in_head and (all(cell.tag == "th" for cell in row) or (number == 0 and not has_heads))
             yield from self._piece(text, "table_row", "" if in_head else header)
             header = " / ".join(filter(None, (header, text))) if in_head else header
+
+
+def _numbered(list_: Any) -> str:
+    """Return in which form an ordered list's items are numbered, as `write_number` names it; "" where they are not."""
+    if list_.get("reversed") is not None:
+        return ""
+    style = _LIST_STYLE.search(list_.get("style") or "")
+    said = (style[1] if style else "", list_.get("type") or "", *(list_.get("class") or "")[:500].split())
+    return next((_NUMBERS[one] for one in said if one in _NUMBERS), "decimal")
+
+
+def _cells(row: Any, open_: dict[int, tuple[int, str]]) -> Iterator[str]:
+    """Yield the cells of a row, one for each column. Short ones stand in all rows that they reach over.
+
+    `open_` holds, by column, how many more rows a cell above reaches, and its text.
+    """
+    column = 0
+    for cell in (*row.iterchildren("td", "th"), None):
+        while column in open_:
+            rows, text = open_.pop(column)
+            if rows > 1:
+                open_[column] = (rows - 1, text)
+            yield text
+            column += 1
+        if cell is None:
+            return
+        text = _squash(_text(cell))
+        rows, columns = (max(1, _number(cell, name, 1)) for name in ("rowspan", "colspan"))
+        for at in range(min(columns, max(1, _MAX_COLUMNS - column))):
+            if rows > 1 and column < _MAX_COLUMNS:
+                open_[column] = (rows - 1, "" if at or len(text) > _MAX_REPEATED else text)
+            yield "" if at else text
+            column += 1
+
+
+def _number(element: Any, name: str, default: int) -> int:
+    value = (element.get(name) or "").strip()
+    return int(value) if _NUMBER.fullmatch(value) else default
 
 
 def _named_elements(root: Any) -> frozenset[Any]:
@@ -267,7 +345,8 @@ def _named_elements(root: Any) -> frozenset[Any]:
 
 def _data_rows(table: Any) -> list[Any]:
     """Return the rows of a table that holds data; none where it only lays out the page."""
-    if next(table.iterdescendants("table", *_HEADINGS), None) is not None:
+    nested = next(table.iterdescendants("table", *_HEADINGS), None) is not None
+    if nested or table.get("role") in ("presentation", "none"):
         return []
     rows = [row for row in table.iter("tr") if len(row)]
     cells = [cell for row in rows for cell in row]
@@ -300,9 +379,9 @@ def _document(pieces: Sequence[_Piece], title: str, warnings: tuple[str, ...]) -
             together = piece.kind == pieces[at - 1].kind and piece.kind in ("table_row", "list_item")
             parts.append("\n" if together else "\n\n")
             end += len(parts[-1])
-        parts.append(piece.text)
-        blocks.append(Block(end, end + len(piece.text), piece.kind, piece.heading, header=piece.header))
-        end += len(piece.text)
+        parts += (piece.mark, piece.text)
+        start, end = end, end + len(piece.mark) + len(piece.text)
+        blocks.append(Block(start, end, piece.kind, piece.heading, header=piece.header))
     return Document("".join(parts), tuple(blocks), title=title, warnings=warnings)
 
 

@@ -34,9 +34,13 @@ _MAX_SAID = 100_000  # characters that are compared
 _NO_TEXT = "no text"  # what parsers say of a page without any
 _LEAST_SECONDS = 0.01  # to begin with an attachment
 
-_SEPARATOR = re.compile(rb"(?:(?<=\n\n)|(?<=\n\r\n))From (?:[^\n]*\d\d:\d\d[^\n]*\n|[^\n]*\n(?=[!-9;-~]+:))")
-"""The line before each message but the first: a sender and a date, or whatever stands before a header."""
+_SEPARATOR = re.compile(
+    rb"(?:(?<=\n\n)|(?<=\n\r\n))From (?:(?=[^\n]*\b(?:19|20)\d\d\b)[^\n]*\d\d:\d\d[^\n]*\n|[^\n]*\n(?=[!-9;-~]+:))"
+)
+"""The line before each message but the first: a sender, a time and a year, or whatever stands before a header."""
 _FIRST_SEPARATOR = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,1000}From [^\n]*\n")
+_DELETED = re.compile(r"[0-9a-f]{3}[89a-f]", re.IGNORECASE)
+"""Thunderbird's flags of a message that it shows no more and removes when it next compacts the mailbox."""
 _ESCAPED = re.compile(rb"^>(>*From )", re.MULTILINE)
 
 _BY_TYPE: dict[str, Format] = {
@@ -66,6 +70,7 @@ _SEE_HTML = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _MAX_SEE_HTML = 400
+_ARMOURED = re.compile(r"-----BEGIN PGP (MESSAGE|SIGNATURE)-----(?:(?!-----BEGIN).)*?-----END PGP \1-----", re.DOTALL)
 
 
 def parse_mail(data: bytes, limits: Limits) -> Document:
@@ -88,6 +93,8 @@ def parse_mbox(data: bytes, limits: Limits) -> Document:
             message = read_message(_unescaped(data[start:end]))
         except ParseFailed as error:
             warnings.append(f"message {number} was not read: {error.message}")
+            continue
+        if _DELETED.fullmatch(message.header("x-mozilla-status")):
             continue
         reader.add_message(message, 1, limits.depth)
         warnings += [f"message {number}: {warning}" for warning in reader.warnings]
@@ -174,6 +181,9 @@ class _Reader:
             text, warnings = text_of(leaf.data(), leaf.charset)
             if leaf.type.startswith("multipart/"):
                 self.warnings.append("broken: its parts cannot be told apart")
+            if any(block[1] == "MESSAGE" for block in _ARMOURED.finditer(text)):
+                self.warnings.append("its text is encrypted")
+            text = _ARMOURED.sub("", text)
             if not text.strip():
                 return
             if leaf.type == "text/html":

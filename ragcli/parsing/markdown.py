@@ -19,7 +19,12 @@ _FRONT_MATTER = re.compile(
         .*?(?:\r\n?+|\n)(?:---|\.\.\.)[ \t]*(?=\r|\n|\Z)""",
     re.DOTALL | re.VERBOSE,
 )
+_UNSPACED = re.compile(r"(?:^|(?<=\r))(#{2,6})(?=[\u4e00-\u9fff])", re.MULTILINE)
+"""A Chinese heading without a space, as older editors took it. With one sign it would be a tag."""
 _FRONT_TITLE = re.compile(r"^title[ \t]*:[ \t]*([\"']?)(.+?)\1[ \t]*$", re.MULTILINE)
+_HTML_HEADING = re.compile(r"\s*<h([1-6])\b[^>]*>(.*?)</h\1>\s*", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]*>")
+_ATTRIBUTES = re.compile(r"\{:?[ \t]*[#.][^{}]*\}[ \t]*$")  # `{#id .class}`, of pandoc, MkDocs, Docusaurus
 _MAX_HEADING = 300
 
 
@@ -29,7 +34,7 @@ def parse_markdown(text: str) -> Document:
     body = text if front is None else _NEWLINE.sub("\n", re.sub(r"[^\r\n]", " ", front.group()) + text[front.end() :])
     starts = [0, *(m.end() for m in _NEWLINE.finditer(text)), len(text)]
     blocks = [] if front is None else [Block(0, front.end(), "code")]
-    blocks += _blocks(_block_parser().parse(body), starts, text)
+    blocks += _blocks(_block_parser().parse(_UNSPACED.sub(r"\1 ", body)), starts, text)
     return Document(text, cover(text, blocks), title=_title(front.group() if front else "", blocks))
 
 
@@ -62,9 +67,11 @@ def _blocks(tokens: list[Token], starts: list[int], text: str) -> Iterator[Block
             continue
         start, end = starts[token.map[0]], starts[min(token.map[1], len(starts) - 1)]
         kind: BlockKind
-        if token.type == "heading_open":
-            level = int(token.tag[1:])
-            path = [step for step in path if step[0] < level] + [(level, _plain(tokens[at + 1].content))]
+        written = _HTML_HEADING.fullmatch(text, start, end) if token.type == "html_block" else None
+        if token.type == "heading_open" or written:
+            level = int(written[1] if written else token.tag[1:])
+            title = _plain(_TAG.sub(" ", written[2]) if written else tokens[at + 1].content)
+            path = [step for step in path if step[0] < level] + [(level, title)]
             heading = tuple(title for _, title in path if title)
             kind = "heading"
         elif token.type == "paragraph_open":
@@ -85,7 +92,7 @@ def _blocks(tokens: list[Token], starts: list[int], text: str) -> Iterator[Block
 
 def _plain(content: str) -> str:
     """Return a heading's text without its inline marks, on one line and clipped."""
-    children = _inline_parser().parseInline(content[:_MAX_HEADING])[0].children or []
+    children = _inline_parser().parseInline(_ATTRIBUTES.sub("", content)[:_MAX_HEADING])[0].children or []
     pieces = (" " if token.type in ("softbreak", "hardbreak") else token.content for token in children)
     kept = "".join(p for p, t in zip(pieces, children, strict=True) if t.type != "html_inline")
     return " ".join(kept.split())

@@ -10,12 +10,14 @@ from __future__ import annotations
 import binascii
 import quopri
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from email.errors import InvalidBase64LengthDefect
 from email.message import Message
 from email.parser import BytesFeedParser
 from email.policy import Compat32, Policy
+from email.utils import collapse_rfc2231_value
 from itertools import groupby
 from typing import TypeVar
 from urllib.parse import quote
@@ -93,7 +95,7 @@ class Part:
         self.type = squash(_safely(message.get_content_type, "text/plain"))
         self.charset = squash(_safely(lambda: str(message.get_content_charset("") or ""), ""))
         self.attached: bool = _safely(message.get_content_disposition, None) == "attachment"
-        self.name = squash(header_text(_safely(lambda: str(message.get_filename("")), ""), self.charset))
+        self.name = squash(header_text(_safely(lambda: _file_name(message), ""), self.charset))
         inner = message.get_payload() if message.is_multipart() else ()
         self._inner = [one for one in inner if isinstance(one, Message)]
         if mend and not self._inner and self.type.startswith("multipart/"):
@@ -157,8 +159,11 @@ class Part:
 
 
 def read_message(data: bytes) -> Part:
-    """Return the message. Raises ParseFailed where it is none, or has too many parts or too deep ones."""
-    message = _parsed(data)
+    """Return the message, whatever mark or empty lines stand before it.
+
+    Raises ParseFailed where it is none, or has too many parts or too deep ones.
+    """
+    message = _parsed(data.removeprefix(BOM_UTF8).lstrip(b"\r\n"))
     if not any(name in message for name in _USUAL_HEADERS):
         raise ParseFailed("broken: it has none of the headers of an e-mail")
     return Part(message)
@@ -184,6 +189,17 @@ def _parsed(data: bytes) -> Message:
         raise
     except Exception as error:
         raise ParseFailed(f"broken: its parts cannot be told apart ({type(error).__name__})") from None
+
+
+def _file_name(message: Message) -> str:
+    """Return the name of an attachment, not yet decoded; of two, the one that names its encoding (RFC 2231)."""
+    for header, parameter in (("content-disposition", "filename"), ("content-type", "name")):
+        names = [value for name, value in message.get_params([], header) if name.lower() == parameter]
+        if names:
+            name = next((name for name in names if isinstance(name, tuple)), names[0])
+            label, raw = (name[0] or "", name[2].encode("raw-unicode-escape")) if isinstance(name, tuple) else ("", b"")
+            return decode_labelled(raw, label) or collapse_rfc2231_value(name)
+    return ""
 
 
 def _unannounced_parts(message: Message) -> list[Message]:

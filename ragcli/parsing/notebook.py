@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from ragcli.errors import ParseFailed
 from ragcli.parsing.building import Builder, clean
+from ragcli.parsing.html import parse_html
 from ragcli.parsing.markdown import parse_markdown
 from ragcli.parsing.text import parse_text
 from ragcli.records import Block, Document
@@ -18,9 +20,10 @@ _MAX_CELLS = 50_000
 _MAX_OUTPUT = 20_000
 """Most characters of one cell's output: what is longer is a log or a dump."""
 
-_LEVEL = re.compile(r"[\s>*+\d.)-]*?(#{1,6})(?:\s|$)")  # it may stand in a quotation or a list
+_LEVEL = re.compile(r"[\s>*+\d.)-]*?(#{1,6})(?:\s|$|(?=[\u4e00-\u9fff]))")  # it may stand in a quotation or a list
+_HTML_LEVEL = re.compile(r"\s*<h([1-6])", re.IGNORECASE)
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
-_PLACEHOLDER = re.compile(r"<(?:Figure size [^<>]*|[\w.]+ object(?: at 0x[0-9a-f]+)?)>")
+_PLACEHOLDER = re.compile(r"<(?:Figure size [^<>]*|[\w.]+ object(?: at 0x[0-9a-f]+)?|[\w.]+ at 0x[0-9a-f]+)>")
 _EMBEDDED = re.compile(r"data:[\w/+.-]{1,60};base64,[\w+/=]+")
 
 
@@ -94,6 +97,8 @@ def _level(heading: str) -> tuple[int, bool]:
     marks = _LEVEL.match(heading)
     if marks is not None:
         return len(marks[1]), bool(heading[marks.end() :].strip(" \t\r\n#"))
+    if written := _HTML_LEVEL.match(heading):
+        return int(written[1]), True
     return (1 if heading.rstrip().endswith("=") else 2), True  # underlined
 
 
@@ -114,13 +119,28 @@ def _outputs(cell: dict[str, Any]) -> Iterator[str]:
         if kind in ("error", "pyerr"):
             text = ": ".join(filter(None, (_text(output.get("ename")), _text(output.get("evalue")))))
         elif kind == "stream":
-            text = _text(output.get("text"))
+            text = _shown(_text(output.get("text")))
         else:
             data = output.get("data")
-            text = _text(data.get("text/plain") if isinstance(data, dict) else output.get("text"))
-        text = _ANSI.sub("", text)
-        if not _PLACEHOLDER.fullmatch(text.strip()):  # stands for a picture or the like
-            yield text
+            text = _result(data if isinstance(data, dict) else {f"text/{name}": output[name] for name in output})
+        yield text
+
+
+def _result(data: dict[str, Any]) -> str:
+    """Return a result as plain text or, where that only stands for something else, as its Markdown or HTML says it."""
+    text = _shown(_text(data.get("text/plain", data.get("text/text"))))
+    if text.strip() and not _PLACEHOLDER.fullmatch(text.strip()):
+        return text
+    if markdown := _text(data.get("text/markdown")):
+        return markdown
+    with suppress(ParseFailed):  # a picture, or nothing but scripts
+        return parse_html(_text(data.get("text/html")).encode("utf-8", "replace"), whole=True).text
+    return ""
+
+
+def _shown(text: str) -> str:
+    """Return output as a terminal shows it: without colours, and of a line that was written over the last state."""
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in _ANSI.sub("", text).split("\n"))
 
 
 def _list(value: Any) -> list[Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
 from ragcli.parsing.blocks import cover, paragraphs
-from ragcli.records import Block, Document
+from ragcli.records import Block, BlockKind, Document
 
 _LIST_ITEM = re.compile(
     r"""[^\S\r\n]*+(?:[-*+•·–—]\s | \d{1,3}[.)]\s | \(\d{1,3}\) | [a-zA-Z][.)]\s
@@ -17,7 +17,10 @@ _LIST_ITEM = re.compile(
 )
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n|\Z)")
 _SEPARATOR = re.compile(r"\s*sep=([,;\t|])\s*", re.IGNORECASE)
-_YEAR = re.compile(r"(?:19|20)\d\d")
+_PERIOD = re.compile(
+    r"(?:19|20)\d\d(?:年(?:度|\d{1,2}月)?|[-/.]?(?:0[1-9]|1[0-2])|[-/ ]?[QH][1-4])?|\d{1,2}月份?|[1-4](?:Q|季度)"
+)
+"""A year, a month or a quarter, which name columns though they begin with a digit."""
 _MAX_CELL = 1 << 20
 _MAX_LINE = 10_000
 _SAMPLE = 30
@@ -45,18 +48,18 @@ def parse_text(text: str) -> Document:
 def parse_csv(text: str) -> Document:
     """Make every record of a CSV or TSV file a table row under its header; title lines above it are paragraphs.
 
-    The header is the first record that is as wide as what follows, where it is mostly words. A record may span lines
-    where a field is quoted. From where the quoting is broken, the lines are rows as they stand.
+    The header is the first record that is as wide as what follows, where it is mostly words, with the one that names
+    groups of its columns. A record may span lines where a field is quoted. From where the quoting is broken, the lines
+    are rows as they stand.
     """
     blocks: list[Block] = []
     records = (record for record in _records(text) if text[record[0] : record[1]].strip())
     head = list(islice(records, _AHEAD))
-    first, named = _header_at([fields for _, _, fields in head])
-    header = ""
+    first, after = _header_rows([fields for _, _, fields in head])
+    header = " / ".join(text[start:end].strip() for start, end, _ in head[first:after])
     for at, (start, end, _) in enumerate(chain(head, records)):
-        blocks.append(Block(start, end, "table_row" if at >= first else "paragraph", header=header))
-        if at == first and named:
-            header = text[start:end].strip()
+        kind: BlockKind = "table_row" if at >= first else "paragraph"
+        blocks.append(Block(start, end, kind, header=header if at >= after else ""))
     return Document(text, cover(text, blocks))
 
 
@@ -82,16 +85,25 @@ def _delimiter(lines: Sequence[str]) -> str:
     return max(",;\t|", key=lambda sign: (sum(sign in line for line in lines), sum(line.count(sign) for line in lines)))
 
 
-def _header_at(records: Sequence[Sequence[str]]) -> tuple[int, bool]:
-    """Return at which record the table begins, and whether that one is a header."""
+def _header_rows(records: Sequence[Sequence[str]]) -> tuple[int, int]:
+    """Return at which record the table begins, and where its header ends; the same where it has none."""
     widths = [sum(bool(field.strip()) for field in fields) for fields in records]
     if max(widths, default=0) < 2:
-        return 0, True
+        return 0, 1
     first = next(at for at, width in enumerate(widths) if width >= 2 and width * 3 >= max(widths[at:]) * 2)
-    words = sum(_is_name(field.strip()) for field in records[first])
-    return first, words * 2 > widths[first]
+    names = [sum(_is_name(name) for field in fields if (name := field.strip())) for fields in records]
+    if names[first] * 2 <= widths[first]:
+        return first, first
+    if (
+        first and sum(bool(field.strip()) for field in records[first - 1][1:]) > 1
+    ):  # no title, nor a name with its value
+        return first - 1, first + 1
+    grouped = len(set(records[first])) < len(records[first]) and len(records) > first + 2
+    if grouped and names[first + 1] == widths[first + 1] and names[first + 2] * 2 <= widths[first + 2]:
+        return first, first + 2
+    return first, first + 1
 
 
 def _is_name(field: str) -> bool:
-    """Whether a field may name a column: words, or a year."""
-    return (any(map(str.isalpha, field)) and not field[0].isdigit()) or _YEAR.fullmatch(field) is not None
+    """Whether a field may name a column: words, or a time."""
+    return (any(map(str.isalpha, field)) and not field[0].isdigit()) or _PERIOD.fullmatch(field) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import time
 
 import pytest
 from hypothesis import given
@@ -100,6 +101,21 @@ def test_a_few_words_among_english_are_recognised(text: str, encoding: str, code
 @pytest.mark.parametrize("text", [CHINESE, TAIWAN, JAPANESE, KOREAN, RUSSIAN, FRENCH, "name;value\r\npump;3\r\n"])
 def test_utf16_needs_no_mark(text: str, encoding: str) -> None:
     assert decode(text.encode(encoding)) == (text, (f"read as {encoding}, though no mark says so",))
+
+
+def test_big5_is_read_with_the_characters_of_hong_kong() -> None:
+    text = "佢哋喺度做嘢，啲嘢好食嘅。恒生指數今日升咗，呢裏啲樓價點解咁貴？"
+    decoded, (warning,) = decode(text.encode("big5hkscs"))
+    assert decoded == text
+    assert "read as big5hkscs" in warning
+
+
+@pytest.mark.parametrize("end", ["\n", ""], ids=["before", "same line"])
+def test_a_long_line_of_ascii_costs_neither_time_nor_certainty(end: str) -> None:
+    began = time.monotonic()
+    text, (warning,) = decode(f"{'x=1;' * 500_000}{end}{CHINESE}".encode("gb18030"))
+    assert text.endswith(f";{end}{CHINESE}") and "read as gb18030, which is a guess" in warning
+    assert time.monotonic() - began < 2
 
 
 def test_what_could_be_anything_is_doubtful() -> None:

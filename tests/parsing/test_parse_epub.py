@@ -94,6 +94,26 @@ def test_a_title_that_the_page_shows_itself_is_not_shown_twice() -> None:
     assert document.blocks[-1].heading == ("Part One", "Beginnings")
 
 
+def test_several_titles_in_a_page_without_headings_hold_from_where_it_says_them() -> None:
+    entries = "".join(
+        f'<li><a href="c.xhtml#{n}">{title}</a></li>' for n, title in enumerate(("第一章 风", "第二章 雨"))
+    )
+    nav = f"<html><body><nav><ol><li><span>上卷</span><ol>{entries}</ol></li></ol></nav></body></html>"
+    chapters = {
+        "c.xhtml": page("<p>第一章 风</p><p>风起了。</p><p>第二章　雨</p><p>雨来了。</p>"),
+        "d.xhtml": page("<p>雨停了。</p>"),
+    }
+    document = parse_epub(epub(chapters, {"OEBPS/nav.xhtml": nav}, item("nav.xhtml", properties="nav")))
+    check_blocks(document)
+    assert [(block.heading, text) for block, text in zip(document.blocks, texts(document), strict=True)][1:] == [
+        (("上卷", "第一章 风"), "第一章 风"),
+        (("上卷", "第一章 风"), "风起了。"),
+        (("上卷", "第二章 雨"), "第二章 雨"),
+        (("上卷", "第二章 雨"), "雨来了。"),
+        (("上卷", "第二章 雨"), "雨停了。"),
+    ]
+
+
 def test_the_navigation_is_left_out_of_the_spine_unless_there_is_nothing_else() -> None:
     chapters = {"nav.xhtml": NAV, "c.xhtml": page("<p>Text.</p>")}
     nav = "<item id='n' href='nav.xhtml' properties='nav'/>"

@@ -29,9 +29,9 @@ CONTENT = """
 <blockquote>Quoted.</blockquote>
 """
 MENU = '<div class="top-menu"><ul><li><a href="/">Start page</a></li><li><a href="/shop">Web shop</a></li></ul></div>'
-TAGS = ("p", "div", "table", "tr", "td", "ul", "li", "h1", "a", "pre", "main", "nav")
+TAGS = ("p", "div", "table", "tr", "td", "ul", "ol", "li", "h1", "a", "pre", "main", "nav")
 PIECES = [*(f"<{tag}>" for tag in TAGS), *(f"</{tag}>" for tag in TAGS), "<a href=x>", "<br>", "<!--", "-->", "&amp;"]
-PIECES += ["text", " ", "中", "\0"]
+PIECES += ["<td rowspan=2>", "<td colspan=3>", "text", " ", "中", "\0"]
 
 
 def page(body: str, head: str = "<title>Guide &amp; more</title>") -> bytes:
@@ -99,6 +99,69 @@ def test_a_table_for_layout_is_no_table() -> None:
     assert block_of(document, "By the river.").heading == ("Old page",)
 
 
+def test_a_table_that_says_so_lays_out_a_mail() -> None:
+    rows = "<tr><td>Your order</td><td>is on its way.</td></tr><tr><td>Track it</td><td>here.</td></tr>"
+    document = parse_html(page(f"<table role=presentation>{rows}</table>"), whole=True)
+    assert texts(document, "paragraph") == ["Your order", "is on its way.", "Track it", "here."]
+
+
+def test_items_of_ordered_lists_keep_their_numbers() -> None:
+    letters = "<ol type=a><li>left</li><li><p>right</p><p>and up</p></li></ol>"
+    body = f"<ol start=3><li>Open the lid.</li><li>Turn: {letters}</li><li value=9><h3>Close</h3>Softly.</ol>"
+    assert texts(parse_html(page(f"<ul><li>First of all</li></ul>{body}"))) == [
+        *("First of all", "3. Open the lid.", "4. Turn:", "a. left", "b. right", "and up"),
+        *("9. Close", "Softly."),
+    ]
+    assert parse_html(page(body)).blocks[-1].heading == ("Close",)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "mark"),
+    [
+        ("", "2. "),
+        *(("type=A", "B. "), ("type=i", "ii. "), ("class='simple loweralpha'", "b. ")),
+        *(("style='list-style-type: upper-roman'", "II. "), ("style='list-style: none'", ""), ("reversed", "")),
+    ],
+)
+def test_numbers_are_written_as_the_list_says(attributes: str, mark: str) -> None:
+    document = parse_html(page(f"<ol {attributes}><li>One</li><li>Two</li></ol>"))
+    assert texts(document)[1] == f"{mark}Two"
+
+
+def test_cells_over_several_rows_and_columns_keep_the_others_in_their_columns() -> None:
+    rows = (
+        "<tr><th rowspan=2>Model<th colspan=2>Net price<th rowspan=2>Note</tr><tr><th>EU<th>US</tr>"
+        "<tr><td>A<td>1<td>2<td>-</tr><tr><td rowspan=2>B<td>3<td>4</tr><tr><td>5<td colspan=2>on request</tr>"
+    )
+    document = parse_html(page(f"<table>{rows}</table>"))
+    assert texts(document, "table_row") == [
+        "Model | Net price |  | Note",
+        "Model | EU | US | Note",
+        *("A | 1 | 2 | -", "B | 3 | 4", "B | 5 | on request"),
+    ]
+    assert document.blocks[-1].header == "Model | Net price |  | Note / Model | EU | US | Note"
+
+
+def test_marks_of_notes_are_no_part_of_the_word_before_them() -> None:
+    body = (
+        '<p>It weighs 25<a href="#n1"><sup>2</sup></a> kg<sup><a href="#n2">b</a></sup>, that is 10<sup>3</sup> oz'
+        '<sup><a href="#n3">[4]</a></sup>.</p><ol><li id="n1">When empty.<a href="#r1">↩︎</a></li></ol>'
+    )
+    assert texts(parse_html(page(body))) == ["It weighs 25[2] kg[b], that is 103 oz[4].", "1. When empty."]
+
+
+def test_what_pages_add_to_words_and_code_is_left_out() -> None:
+    body = (
+        '<h2>Types<span class="mw-editsection">[<a href="?edit">edit</a>]</span></h2>'
+        "<p><ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp>字<rt>じ</rt></ruby></p>"
+        '<pre><span class="linenos">1</span>import os\n<span class="linenos">2</span>os.sync()</pre>'
+        '<table><tr><td class="linenos"><pre>1\n2</pre></td><td class="code"><pre>x = 1\ny = 2</pre></td></tr></table>'
+    )
+    document = parse_html(page(body))
+    assert texts(document) == ["Types", "漢字", "import os\nos.sync()", "x = 1\ny = 2"]
+    assert document.blocks[1].heading == ("Types",)
+
+
 def test_a_table_with_heads_in_its_rows_has_no_header_row() -> None:
     rows = "<tr><th>Flow</th><td>3</td></tr><tr><th>Lift</th><td>20</td></tr>"
     document = parse_html(page(f"<p>Data</p><table>{rows}</table>"))
@@ -121,6 +184,15 @@ def test_a_table_with_heads_in_its_rows_has_no_header_row() -> None:
 def test_the_declared_encoding_is_read(head: str, text: str, encoding: str) -> None:
     document = parse_html(f"<html><head>{head}</head><body><p>{text}</p></body></html>".encode(encoding))
     assert texts(document) == [text]
+
+
+def test_a_few_broken_characters_do_not_change_the_declared_encoding() -> None:
+    text = "龘靐齉爩鱻麤，龗灪吁" * 10  # by guess, so rare characters are nothing
+    document = parse_html(f'<meta charset="gbk"><p>{text}</p>'.encode("gb18030") + b"<p>\xff</p>")
+    assert texts(document) == [text, "\ufffd"]
+    assert document.warnings == ("1 characters are not valid gbk and were replaced",)
+    wrong = '<meta charset="euc-jp"><p>额定电压为二百二十伏，请在断电后打开外壳。</p>'.encode("gb18030")
+    assert texts(parse_html(wrong)) == ["额定电压为二百二十伏，请在断电后打开外壳。"]
 
 
 def test_a_guessed_encoding_is_a_warning() -> None:
@@ -155,10 +227,11 @@ def test_nesting_beyond_reason_is_a_failure_not_a_silent_loss() -> None:
         "<div class=sidebar>" * 1900 + "<p>x</p>" * 1000,
         "<p><a href=x>link</a></p>" * 5000,
         "<table>" + "<tr><td>a</td><td>b</td></tr>" * 5000 + "</table>",
+        "<table>" + ("<tr>" + "<td rowspan=9999 colspan=9999>a" * 50) * 500 + "</table>",
         "<button>a</button>b" * 10_000,
         "<" * 500_000,
     ],
-    ids=["navs", "named", "links", "rows", "buttons", "lt"],
+    ids=["navs", "named", "links", "rows", "spans", "buttons", "lt"],
 )
 def test_hostile_pages_are_read_in_seconds(source: str) -> None:
     start = time.perf_counter()

@@ -8,6 +8,7 @@ import random
 import time
 from dataclasses import replace
 from email.message import EmailMessage
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
@@ -185,6 +186,20 @@ def test_an_attachment_beside_the_rich_version_is_read_with_the_plain_one() -> N
     rich = multipart("mixed", HTML % b"Rich.", table, HTML % b"Rich end.")
     document = mail(HEADERS + multipart("alternative", PLAIN % b"Plain.", rich))
     assert texts(document)[2:] == ["Plain.", "Attachment: t.csv", "a,b", "1,2"]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        f"filename*=gb2312''{quote('镕基〇.txt', encoding='gb18030')}",  # gb2312 has but one of them
+        f"filename=\"??.txt\"; filename*=utf-8''{quote('镕基〇.txt')}",
+        f"filename*0*=utf-8''{quote('镕')}; filename*1*={quote('基〇')}; filename*2=.txt",
+    ],
+    ids=["more than it says", "two names", "in pieces"],
+)
+def test_names_of_attachments_that_name_their_encoding(parameters: str) -> None:
+    words = part("application/octet-stream", b"Words.", f"Content-Disposition: attachment; {parameters}")
+    assert texts(mail(HEADERS + multipart("mixed", words)))[2:] == ["Attachment: 镕基〇.txt", "Words."]
 
 
 def test_attachments_are_read_by_their_own_parsers_under_their_names() -> None:
@@ -403,6 +418,31 @@ def test_a_mailbox_gives_every_message_under_its_subject() -> None:
         ]
         assert block_of(document, "Second words.").heading == ("Seals",)
         assert "Date: Mon, 1 Jan 2024" in document.text
+
+
+def test_a_line_of_the_text_that_begins_like_a_message_is_none() -> None:
+    document = mbox(FROM + HEADERS + b"\nWe meet at nine.\n\nFrom 10:30 on there is coffee.\n\nAnn\n")
+    assert texts(document)[-3:] == ["We meet at nine.", "From 10:30 on there is coffee.", "Ann"]
+
+
+def test_a_message_that_was_deleted_and_still_lies_in_the_mailbox_is_not_read() -> None:
+    kept, deleted = (b"From -\nX-Mozilla-Status: %s\n" % flags + HEADERS for flags in (b"0001", b"0009"))
+    document = mbox(kept + b"\nHere.\n\n" + deleted + b"\nGone.\n\n" + kept + b"\nLast.\n")
+    assert texts(document)[2::3] == ["Here.", "Last."]
+
+
+def test_a_mark_or_empty_lines_before_the_headers_do_no_harm() -> None:
+    for before in (b"\xef\xbb\xbf", b"\r\n\n", b"\xef\xbb\xbf\n"):
+        assert texts(mail(before + simple(b"Words.")))[0] == "Pumps"
+
+
+def test_text_that_is_encrypted_is_not_called_read() -> None:
+    armour = b"-----BEGIN PGP %s-----\n\nhQEMA0abc\n=xyz\n-----END PGP %s-----\n"
+    document = mail(simple(b"Secret:\n\n" + armour % (b"MESSAGE", b"MESSAGE")))
+    assert (texts(document)[2:], document.warnings) == (["Secret:"], ("its text is encrypted",))
+    signed = b"-----BEGIN PGP SIGNED MESSAGE-----\n\nOil it.\n" + armour % (b"SIGNATURE", b"SIGNATURE")
+    document = mail(simple(signed))
+    assert texts(document)[-1] == "Oil it." and not document.warnings
 
 
 def test_a_broken_message_of_a_mailbox_is_a_warning_and_the_rest_goes_on() -> None:

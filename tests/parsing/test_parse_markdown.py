@@ -88,6 +88,32 @@ def test_heading_marks_do_not_part_chinese_words() -> None:
     assert parse_markdown("# **安全**说明\n").blocks[0].heading == ("安全说明",)
 
 
+@pytest.mark.parametrize("attributes", ["{#install .wide}", "{ #install }", "{: .wide}"])
+def test_attributes_of_a_heading_are_no_part_of_it(attributes: str) -> None:
+    assert parse_markdown(f"# Install it {attributes}\n").blocks[0].heading == ("Install it",)
+    assert parse_markdown("# Use {braces}\n").blocks[0].heading == ("Use {braces}",)
+
+
+def test_headings_in_html_are_headings() -> None:
+    text = '<h1 align="center">\n  <img src="a.png"><br>Pumps &amp; more\n</h1>\n\nWords.\n\n<h2>Use</h2>\n\nOil it.\n'
+    document = parse_markdown(text)
+    check_blocks(document)
+    assert [(b.kind, b.heading) for b in document.blocks] == [
+        *(("heading", ("Pumps & more",)), ("paragraph", ("Pumps & more",))),
+        *(("heading", ("Pumps & more", "Use")), ("paragraph", ("Pumps & more", "Use"))),
+    ]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
+def test_a_chinese_heading_needs_no_space(end: str) -> None:
+    document = parse_markdown(end.join(("# 手册", "", "##安装", "先看图。", "", "#标签", "###1.1 接线", "")))
+    assert [(b.kind, b.heading) for b in document.blocks] == [
+        ("heading", ("手册",)),
+        *(("heading", ("手册", "安装")), ("paragraph", ("手册", "安装")), ("paragraph", ("手册", "安装"))),
+    ]
+    assert texts(document)[1] == "##安装"
+
+
 def test_a_rule_at_the_top_is_no_front_matter() -> None:
     document = parse_markdown("---\n\nA text.\n\n---\n\nAnother.\n")
     assert block_of(document, "A text.").kind == "paragraph"

@@ -148,3 +148,42 @@ def test_damaged_notebooks_give_a_document_or_a_reason() -> None:
         except ParseFailed as error:
             assert error.message
     assert 0 < read < 200
+
+
+def test_results_that_are_only_markdown_or_html_are_read() -> None:
+    def result(**data: str) -> dict[str, Any]:
+        return {"output_type": "display_data", "data": {f"text/{name}": text for name, text in data.items()}}
+
+    table = "<style>td {color: red}</style><table><tr><th>Part</th><th>Net</th></tr><tr><td>Seal</td><td>9</td></tr>"
+    document = parse_notebook(
+        notebook(
+            code("1", result(plain="<pandas.io.formats.style.Styler at 0x7f12ab>", html=table), number=1),
+            code("2", result(html="<p>Only <b>here</b>.</p>"), number=2),
+            code("3", result(plain="<IPython.core.display.Markdown object>", markdown="**17** valves"), number=3),
+            code("4", result(plain="<Figure size 1x1>", html="<div><script>draw()</script></div>"), number=4),
+            code("5", result(plain="0  9", html=table), number=5),
+        )
+    )
+    check_blocks(document)
+    outputs = [(b.heading, text) for b, text in zip(document.blocks, texts(document), strict=True)]
+    assert [one for one in outputs if one[0][0].startswith("Out")] == [
+        (("Out [1]",), "Part | Net\nSeal | 9"),
+        (("Out [2]",), "Only here."),
+        (("Out [3]",), "**17** valves"),
+        (("Out [5]",), "0  9"),
+    ]
+
+
+def test_of_a_progress_bar_the_last_state_is_kept() -> None:
+    bar = {"output_type": "stream", "name": "stderr", "text": "\r  0%| 0/9\r 50%| 5/9\r100%| 9/9\r\ndone\r\n"}
+    assert texts(parse_notebook(notebook(code("run()", bar)))) == ["run()", "100%| 9/9\ndone"]
+
+
+def test_headings_in_html_hold_over_cells_too() -> None:
+    document = parse_notebook(notebook(markdown("<h1>Sales</h1>"), markdown("<h3>Parts</h3>", "", "Words."), code("1")))
+    assert document.blocks[-1].heading == ("Sales", "Parts", "In [1]")
+
+
+def test_chinese_headings_without_a_space_keep_their_level() -> None:
+    document = parse_notebook(notebook(markdown("# 手册"), markdown("###接线"), markdown("##装"), code("1")))
+    assert document.blocks[-1].heading == ("手册", "装", "In [1]")

@@ -104,3 +104,28 @@ def test_csv_delimiter_is_what_most_lines_have() -> None:
 def test_csv_without_a_header_has_none() -> None:
     assert {b.header for b in parse_csv("2025-01-02,3.5,Oslo\n2025-01-03,4.5,Bergen\n").blocks} == {""}
     assert [b.header for b in parse_csv("name\nAnn\nBen\n").blocks] == ["", "name", "name"]
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["Account,2024-01,2024-02", "项目,1月,2月", "部门,2024年,2025年", "Region,2024Q1,2024 Q2", "指标,1季度,2季度"],
+)
+def test_csv_columns_may_be_named_by_times(head: str) -> None:
+    assert [b.header for b in parse_csv(f"{head}\nCash,12,31\n").blocks] == ["", head]
+
+
+@pytest.mark.parametrize("groups", [",Europe,Europe,Asia", ",2023,,2024"])
+def test_csv_groups_of_columns_belong_to_the_header(groups: str) -> None:
+    document = parse_csv(f"Sales of pumps\n{groups}\nModel,Q1,Q2,Q1\nA,1,2,3\nB,4,5,6\n")
+    header = f"{groups} / Model,Q1,Q2,Q1"
+    assert [(b.kind, b.header) for b in document.blocks] == [
+        ("paragraph", ""),
+        *(("table_row", ""), ("table_row", "")),
+        *(("table_row", header), ("table_row", header)),
+    ]
+
+
+def test_csv_a_column_without_a_name_makes_no_group() -> None:
+    assert parse_csv(",name,city\n0,Ann,Oslo\n1,Ben,Rome\n").blocks[1].header == ",name,city"
+    for title in ("Made by,tool", "Notes:,,,none of it worked"):
+        assert parse_csv(f"{title}\na,b,c,d\n1,2,3,4\n").blocks[-1].header == "a,b,c,d"
