@@ -21,7 +21,7 @@ from typing import Any
 from ragcli.errors import ParseFailed
 from ragcli.parsing.charsets import decode_labelled
 from ragcli.parsing.decode import decode
-from ragcli.parsing.office.numbering import write_number
+from ragcli.parsing.numbering import write_number
 from ragcli.records import Block, BlockKind, Document
 
 _DECLARED = re.compile(rb"(?:<meta[^>]{0,200}?charset|<\?xml[^>]{0,100}?encoding)\s*=\s*[\"']?\s*([\w-]{2,30})", re.I)

@@ -13,8 +13,8 @@ from parsing.office_files import assert_read_or_failed, docx_members, docx_of, m
 from parsing.parsing_helpers import block_of, check_blocks, texts
 
 from ragcli.errors import ParseFailed
+from ragcli.parsing.numbering import write_number
 from ragcli.parsing.office.docx import parse_docx
-from ragcli.parsing.office.numbering import write_number
 from ragcli.records import Document
 
 SAMPLE = Path(__file__).parents[2] / "sample_docs" / "support" / "repair-centre-procedure.docx"

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from ragcli.parsing.numbering import Counter, Level
 from ragcli.parsing.office.docx_package import W
-from ragcli.parsing.office.numbering import Counter, Level
 
 _VAL = f"{W}val"
 _NUMBER = re.compile(r"-?[0-9]{1,9}\Z")

@@ -14,7 +14,7 @@ from typing import Any
 from ragcli.errors import ParseFailed
 from ragcli.parsing.archive import Archive
 from ragcli.parsing.building import MAX_HEADING, Builder, TableCell, TableRows, squash
-from ragcli.parsing.office.numbering import Counter
+from ragcli.parsing.numbering import Counter
 from ragcli.parsing.office.odt_styles import DC, DRAW, MAX_DEPTH, OFFICE, STYLE, TABLE, TEXT, XML_ID, Styles, number
 from ragcli.records import Document
 
