@@ -103,6 +103,16 @@ def test_paths_that_are_not_there(ragcli: Ragcli, docs: Path, home: Path, tmp_pa
     assert (done.code, done.out) == (0, "0 added, 0 updated, 0 unchanged, 0 removed, 0 failed\n")
 
 
+def test_nothing_is_left_outside_of_the_index(ragcli: Ragcli, docs: Path, tmp_path: Path) -> None:
+    """Neither caches nor what libraries note of their use, to send it to their makers."""
+    places = {name: tmp_path / name for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}
+    for place in places.values():
+        place.mkdir()
+    for command in (["ingest", docs], ["rebuild"], ["search", "pump"]):
+        assert ragcli(*command, **{name: str(place) for name, place in places.items()}).code == 0
+    assert [path for place in places.values() for path in place.rglob("*")] == []
+
+
 def test_a_dry_run_changes_nothing(ragcli: Ragcli, docs: Path, home: Path) -> None:
     settle(docs)
     done = ragcli("ingest", docs, "--dry-run", "--json")
