@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from parsing.parsing_helpers import SLOW
 from shared import ROOT, Done, environment_of, leave_free
+from terminal import Terminal
 
 from ragcli.storage.schema import FORMAT
 
@@ -149,6 +150,25 @@ def test_removing_more_than_half_needs_a_yes(ragcli: Ragcli, docs: Path) -> None
     assert ragcli("ingest", docs, "--no-prune", "--yes", "--json").json["removed"] == 0
     assert ragcli("ingest", docs, "--yes", "--json").json["removed"] == 2
     assert ragcli("search", "slate roof", "--json").json["hits"] == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+@pytest.mark.parametrize(("key", "code"), [("\x04", 0), ("\x03", 130)])
+def test_a_question_without_an_answer(
+    ragcli: Ragcli, docs: Path, home: Path, tmp_path: Path, key: str, code: int
+) -> None:
+    """Ctrl-D and Ctrl-C remove nothing, and what is said after them does not stand beside the question."""
+    ragcli("ingest", docs)
+    (docs / "pump.md").unlink()
+    (docs / "roof.md").unlink()
+    terminal = Terminal(["ingest", str(docs)], home, tmp_path)
+    terminal.until("Remove them from the index? [y/N] ")
+    terminal.type(key)
+    assert "\n" in terminal.until("0 added")
+    terminal.until("1 unchanged")
+    assert terminal.process.wait(20) == code
+    os.close(terminal.master)
+    assert len(ragcli("sources", "--json").json["sources"]) == 3
 
 
 def test_paths_from_a_file(ragcli: Ragcli, docs: Path, tmp_path: Path) -> None:
