@@ -104,6 +104,14 @@ def test_paths_that_are_not_there(ragcli: Ragcli, docs: Path, home: Path, tmp_pa
     assert (done.code, done.out) == (0, "0 added, 0 updated, 0 unchanged, 0 removed, 0 failed\n")
 
 
+def test_a_path_that_cannot_be_looked_at_costs_no_other(ragcli: Ragcli, docs: Path, tmp_path: Path) -> None:
+    """A folder above it is shut, say, or the drive that it lies on is gone. Here its name is too long."""
+    beyond = tmp_path / ("x" * 300)
+    done = ragcli("ingest", beyond, docs, "--json")
+    assert (done.code, done.json["added"]) == (1, 3)
+    assert done.json["failed"] == [{"path": str(beyond), "reason": "file name too long"}]
+
+
 def test_nothing_is_left_outside_of_the_index(ragcli: Ragcli, docs: Path, tmp_path: Path) -> None:
     """Neither caches nor what libraries note of their use, to send it to their makers."""
     places = {name: tmp_path / name for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}

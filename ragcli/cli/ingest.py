@@ -30,7 +30,9 @@ _LONGEST_SCAN = 40
 
 
 def ingest(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help="Files and folders.")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATH", help="Files and folders.", readable=False)
+    ] = None,
     collection: Annotated[
         str, typer.Option("-c", "--collection", metavar="NAME", help="Collection to put them into.")
     ] = "main",
