@@ -147,6 +147,30 @@ def test_a_dry_run_changes_nothing(ragcli: Ragcli, docs: Path, home: Path) -> No
     assert ragcli("search", "slate roof", "--json").json["hits"][0]["source"] == "roof.md"
 
 
+def test_a_dry_run_counts_as_the_run_does(ragcli: Ragcli, docs: Path, tmp_path: Path) -> None:
+    def both(*options: str) -> dict[str, int]:
+        """Return the counts that are not 0 after making sure that both say the same."""
+        counts = []
+        for dry in (["--dry-run"], []):
+            value = ragcli("ingest", docs, *options, *dry, "--json").json
+            counts.append({kind: value[kind] for kind in ("added", "updated", "moved", "removed") if value[kind]})
+        assert counts[0] == counts[1]
+        return counts[0]
+
+    assert both() == {"added": 3}
+    assert both("-c", "other") == {"added": 3}
+    (docs / "pump.md").rename(docs / "pump.1.md")
+    write(docs, "pump.md", "A new log.")
+    assert both() == {"added": 1, "moved": 1}
+    (docs / "pump.1.md").replace(docs / "roof.md")
+    assert both() == {"moved": 1, "removed": 1}
+    exported = tmp_path / "exported"
+    ragcli("export", exported)
+    ragcli("import", exported, "--replace", "--yes")
+    write(docs, "roof.md", "The roof leaks.")
+    assert both() == {"updated": 1}
+
+
 def test_removing_more_than_half_needs_a_yes(ragcli: Ragcli, docs: Path) -> None:
     ragcli("ingest", docs)
     (docs / "pump.md").unlink()
