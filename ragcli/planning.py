@@ -13,7 +13,7 @@ from pathlib import Path
 from ragcli.errors import ParseFailed, UsageError
 from ragcli.naming import title_of
 from ragcli.records import SourceFile
-from ragcli.sources import Content, Found, Skipped, Walk, read
+from ragcli.sources import Content, Found, Skipped, Walk, is_folder, read
 from ragcli.storage.nearby import Nearby
 from ragcli.storage.rows import Failure, StoredFile
 
@@ -157,13 +157,14 @@ def _compare(
 
 def existing(paths: Sequence[Path]) -> list[Path]:
     """Return the paths that exist. Raises UsageError where none does."""
-    there = [path for path in paths if _exists(path)]
+    there = [path for path in paths if exists(path)]
     if not there:
         raise UsageError("no such file or folder: " + ", ".join(map(str, paths[:5])), "check the path")
     return there
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
+    """Return whether something lies at a path, or might, where that cannot be looked at."""
     try:
         return path.exists()
     except OSError:  # it cannot be looked at, which is the walk's to say
@@ -177,7 +178,7 @@ def _find(
 
     The names of files go by the outermost folder, of those given now or before, that they lie in.
     """
-    folders = {start for start in starts if start.is_dir()} | roots
+    folders = {start for start in starts if is_folder(start)} | roots
     found: dict[Path, Found] = {}
     for start in starts:
         inner = None
@@ -350,7 +351,7 @@ def _gone_files(
 def _gone(starts: Sequence[Path], found: dict[Path, Found], known: Iterable[Path]) -> Iterator[Path]:
     """Yield the known paths below the given folders that are not there any more, or are ignored now."""
     unseen = {path for path, one in found.items() if isinstance(one, Skipped) and not one.ignored}
-    folders = {start for start in starts if start.is_dir()}
+    folders = {start for start in starts if is_folder(start)}
     for path in known:
         above = (path, *path.parents)
         if not isinstance(found.get(path), SourceFile) and unseen.isdisjoint(above) and not folders.isdisjoint(above):
@@ -368,4 +369,4 @@ def _removals(starts: Sequence[Path], gone: set[Path], known: _Stored) -> Iterat
 
 def _was_given_and_is_there(file: StoredFile) -> bool:
     """A folder's ignore rules do not concern a file that was given by itself."""
-    return file.root == file.path and _exists(file.path)
+    return file.root == file.path and exists(file.path)

@@ -25,6 +25,8 @@ from ragcli.records import Format, SourceFile
 
 IGNORE_FILES = (".gitignore", ".ragcliignore")
 _OWN_FOLDERS = (".git", ".ragcli")
+HIDDEN = (".", "~$")
+"""How the names begin of what is left out: hidden files, and those by which Office notes who has a document open."""
 _SNIFF = 8192
 _MAILBOX = re.compile(rb"From [^\n]*\n[!-9;-~]+:")
 
@@ -76,7 +78,7 @@ class Walk:
         below `start`, only what lies at or under one of those is yielded, and what is left out on the way to it. Put
         into `links` are those that lead to something in the folder, or that may one day, and those on that way.
         """
-        if not start.is_dir():
+        if not is_folder(start):
             yield self._judge(start, root)
             return
         seen: set[tuple[int, int]] = set()
@@ -129,18 +131,18 @@ class Walk:
             elif entry.is_symlink():
                 if links is not None:
                     links.append((path, stack[-1][1]))
-            elif _is_folder(entry):
+            elif is_folder(entry):
                 folder = path
             else:
                 yield self._judge(path, root, seen)
 
     def _left_out(self, entry: os.DirEntry[str], path: Path, root: Path, rules: _Rules) -> Skipped | None:
-        if entry.name.startswith("."):
+        if entry.name.startswith(HIDDEN):
             return Skipped(path, "hidden")
-        is_folder = _is_folder(entry)
-        if _ignored(path, is_folder, rules):
+        has_entries = is_folder(entry)
+        if _ignored(path, has_entries, rules):
             return Skipped(path, "ignored", ignored=True)
-        if is_folder and self._exclude is not None and self._exclude.match_file(_relative(path, root) + "/"):
+        if has_entries and self._exclude is not None and self._exclude.match_file(_relative(path, root) + "/"):
             return Skipped(path, "excluded")
         return None
 
@@ -250,10 +252,11 @@ def _ignored(path: Path, is_folder: bool, rules: _Rules) -> bool:
     return False
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str] | Path) -> bool:
+    """Return whether something is a folder. What cannot be looked at is none."""
     try:
         return entry.is_dir()
-    except OSError:  # links that lead to each other
+    except OSError:  # links that lead to each other, a folder above that is shut, a drive that is gone
         return False
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ragcli.errors import RagcliError
-from ragcli.sources import IGNORE_FILES
+from ragcli.sources import HIDDEN, IGNORE_FILES, is_folder
 
 TICK = 0.5
 """Seconds between two looks at the given paths."""
@@ -62,7 +62,7 @@ def changes(
     """
     while True:
         states = {path: _state(path) for path in paths}
-        folders = [path for path in paths if path.is_dir()]
+        folders = [path for path in paths if is_folder(path)]
         assumed_at = time.monotonic() + assumed
         settled_at = float("inf")
         new: frozenset[Path] = frozenset()
@@ -71,7 +71,7 @@ def changes(
             yield ANYTHING
             for heard in events:
                 now = {path: _state(path) for path in paths}
-                if any(now[path] != states[path] for path in paths if path in folders or path.is_dir()):
+                if any(now[path] != states[path] for path in paths if path in folders or is_folder(path)):
                     break  # a watch on what was there before hears nothing any more
                 told = heard | Changed(frozenset(path for path in paths if now[path] != states[path]))
                 states = now
@@ -164,4 +164,4 @@ class _Filter:
         if change == _MODIFIED and Path(path).is_dir():  # polling says so where anything was put into a folder
             return False
         hidden = f"{os.sep}." in f"{os.sep}{below[: len(below) - len(name)]}"
-        return not hidden and (not name.startswith(".") or name in IGNORE_FILES)
+        return not hidden and (not name.startswith(HIDDEN) or name in IGNORE_FILES)

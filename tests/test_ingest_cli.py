@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from parsing.parsing_helpers import SLOW
 from shared import ROOT, Done, environment_of, leave_free
+from terminal import Terminal
 
 from ragcli.storage.schema import FORMAT
 
@@ -103,6 +104,24 @@ def test_paths_that_are_not_there(ragcli: Ragcli, docs: Path, home: Path, tmp_pa
     assert (done.code, done.out) == (0, "0 added, 0 updated, 0 unchanged, 0 removed, 0 failed\n")
 
 
+def test_a_path_that_cannot_be_looked_at_costs_no_other(ragcli: Ragcli, docs: Path, tmp_path: Path) -> None:
+    """A folder above it is shut, say, or the drive that it lies on is gone. Here its name is too long."""
+    beyond = tmp_path / ("x" * 300)
+    done = ragcli("ingest", beyond, docs, "--json")
+    assert (done.code, done.json["added"]) == (1, 3)
+    assert done.json["failed"] == [{"path": str(beyond), "reason": "file name too long"}]
+
+
+def test_nothing_is_left_outside_of_the_index(ragcli: Ragcli, docs: Path, tmp_path: Path) -> None:
+    """Neither caches nor what libraries note of their use, to send it to their makers."""
+    places = {name: tmp_path / name for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}
+    for place in places.values():
+        place.mkdir()
+    for command in (["ingest", docs], ["rebuild"], ["search", "pump"]):
+        assert ragcli(*command, **{name: str(place) for name, place in places.items()}).code == 0
+    assert [path for place in places.values() for path in place.rglob("*")] == []
+
+
 def test_a_dry_run_changes_nothing(ragcli: Ragcli, docs: Path, home: Path) -> None:
     settle(docs)
     done = ragcli("ingest", docs, "--dry-run", "--json")
@@ -128,6 +147,30 @@ def test_a_dry_run_changes_nothing(ragcli: Ragcli, docs: Path, home: Path) -> No
     assert ragcli("search", "slate roof", "--json").json["hits"][0]["source"] == "roof.md"
 
 
+def test_a_dry_run_counts_as_the_run_does(ragcli: Ragcli, docs: Path, tmp_path: Path) -> None:
+    def both(*options: str) -> dict[str, int]:
+        """Return the counts that are not 0 after making sure that both say the same."""
+        counts = []
+        for dry in (["--dry-run"], []):
+            value = ragcli("ingest", docs, *options, *dry, "--json").json
+            counts.append({kind: value[kind] for kind in ("added", "updated", "moved", "removed") if value[kind]})
+        assert counts[0] == counts[1]
+        return counts[0]
+
+    assert both() == {"added": 3}
+    assert both("-c", "other") == {"added": 3}
+    (docs / "pump.md").rename(docs / "pump.1.md")
+    write(docs, "pump.md", "A new log.")
+    assert both() == {"added": 1, "moved": 1}
+    (docs / "pump.1.md").replace(docs / "roof.md")
+    assert both() == {"moved": 1, "removed": 1}
+    exported = tmp_path / "exported"
+    ragcli("export", exported)
+    ragcli("import", exported, "--replace", "--yes")
+    write(docs, "roof.md", "The roof leaks.")
+    assert both() == {"updated": 1}
+
+
 def test_removing_more_than_half_needs_a_yes(ragcli: Ragcli, docs: Path) -> None:
     ragcli("ingest", docs)
     (docs / "pump.md").unlink()
@@ -139,6 +182,25 @@ def test_removing_more_than_half_needs_a_yes(ragcli: Ragcli, docs: Path) -> None
     assert ragcli("ingest", docs, "--no-prune", "--yes", "--json").json["removed"] == 0
     assert ragcli("ingest", docs, "--yes", "--json").json["removed"] == 2
     assert ragcli("search", "slate roof", "--json").json["hits"] == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+@pytest.mark.parametrize(("key", "code"), [("\x04", 0), ("\x03", 130)])
+def test_a_question_without_an_answer(
+    ragcli: Ragcli, docs: Path, home: Path, tmp_path: Path, key: str, code: int
+) -> None:
+    """Ctrl-D and Ctrl-C remove nothing, and what is said after them does not stand beside the question."""
+    ragcli("ingest", docs)
+    (docs / "pump.md").unlink()
+    (docs / "roof.md").unlink()
+    terminal = Terminal(["ingest", str(docs)], home, tmp_path)
+    terminal.until("Remove them from the index? [y/N] ")
+    terminal.type(key)
+    assert "\n" in terminal.until("0 added")
+    terminal.until("1 unchanged")
+    assert terminal.process.wait(20) == code
+    os.close(terminal.master)
+    assert len(ragcli("sources", "--json").json["sources"]) == 3
 
 
 def test_paths_from_a_file(ragcli: Ragcli, docs: Path, tmp_path: Path) -> None:

@@ -195,8 +195,8 @@ def test_a_glob_that_means_nothing_is_wrong_usage(glob: str) -> None:
 
 
 def test_hidden_files_are_left_out_and_ours_are_not_even_named(docs: Path) -> None:
-    write(docs, ".env", ".hidden/a.md", ".git/config", ".ragcli/catalog.sqlite3", "a/.ragcli/x", "a.md")
-    assert walked(docs) == (["a.md"], {".env": "hidden", ".hidden": "hidden"})
+    write(docs, ".env", ".hidden/a.md", ".git/config", ".ragcli/catalog.sqlite3", "a/.ragcli/x", "a.md", "~$a.docx")
+    assert walked(docs) == (["a.md"], {".env": "hidden", ".hidden": "hidden", "~$a.docx": "hidden"})
 
 
 def test_links(docs: Path, tmp_path: Path) -> None:

@@ -146,7 +146,13 @@ def confirm(question: str) -> bool:
         return False
     _print("stderr", (f"{question} [y/N] ", ""), end="")
     sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    answer = ""
+    try:
+        answer = sys.stdin.readline()
+    finally:
+        if not answer.endswith("\n"):  # Ctrl-C or Ctrl-D: what is said next stands on a line of its own
+            say("")
+    return answer.strip().lower() in ("y", "yes")
 
 
 def place(hit: Hit) -> Part:

@@ -26,7 +26,7 @@ _SHOWN = 20
 def forget(
     sources: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SOURCE", help="Names as `ragcli sources` lists them, globs, or paths."),
+        typer.Argument(metavar="SOURCE", help="Names as `ragcli sources` lists them, globs, files or folders."),
     ] = None,
     collection: options.Collections = None,
     everything: Annotated[
@@ -62,7 +62,7 @@ def _forget(
     with writing.opened(folder, wait, mend=False) as opened:
         console.say(f"index: {folder}", "dim")
         found = _find(opened, names, collections)
-        if found.by_glob and not yes and not console.confirm(f"Forget {_count(found)}?"):
+        if found.are_many and not yes and not console.confirm(f"Forget {_count(found)}?"):
             raise UsageError(f"{_count(found)} match, and nothing was forgotten", "--yes forgets them")
         try:
             with console.bar("forgetting", "steps") as bar:
@@ -104,11 +104,11 @@ def _row(source: str | None, collection: str, path: Path | None) -> dict[str, ob
 
 @dataclass
 class _Found:
-    """What the names on the command line mean."""
+    """What the names on the command line mean, and whether a glob or a folder is among them."""
 
     files: list[StoredFile] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    by_glob: bool = False
+    are_many: bool = False
 
 
 def _count(found: _Found) -> str:
@@ -131,17 +131,19 @@ def _find(index: Index, names: Sequence[str], collections: Sequence[str]) -> _Fo
     half_gone = {one.source for one in forgetting.unfinished(index) if here(one.collection)}
     found = _Found()
     for name in dict.fromkeys(names):
-        path = Path(name).absolute()
-        named = [file for file in files if file.source == name] or [file for file in files if file.path == path]
-        failed = [failure for failure in failures if failure.path == path]
+        places = {Path(name).absolute(), Path(os.path.realpath(name))} if name else set()
+        named = [file for file in files if file.source == name] or [file for file in files if file.path in places]
+        failed = [failure for failure in failures if failure.path in places]
         if not named and not failed and name not in half_gone:
-            named = [file for file in files if fnmatchcase(file.source, name)]
-            found.by_glob = found.by_glob or bool(named)
-            if not named:
+            inside = [file for file in files if not places.isdisjoint(file.path.parents)]
+            named = inside or [file for file in files if fnmatchcase(file.source, name)]
+            failed = [failure for failure in failures if not places.isdisjoint(failure.path.parents)]
+            found.are_many = True
+            if not named and not failed:
                 raise _unknown(name, [file.source for file in files])
-        found.files += [file for file in named if file not in found.files]
-        found.failures += [failure for failure in failed if failure not in found.failures]
-    return found
+        found.files += named
+        found.failures += failed
+    return _Found(list(dict.fromkeys(found.files)), list(dict.fromkeys(found.failures)), found.are_many)
 
 
 def _unknown(name: str, known: Sequence[str]) -> UsageError:

@@ -30,7 +30,9 @@ _LONGEST_SCAN = 40
 
 
 def ingest(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH", help="Files and folders.")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATH", help="Files and folders.", readable=False)
+    ] = None,
     collection: Annotated[
         str, typer.Option("-c", "--collection", metavar="NAME", help="Collection to put them into.")
     ] = "main",
@@ -79,9 +81,9 @@ def ingest(
     if dry_run:
         if exists(folder):
             with contextlib.closing(Index(folder)) as opened:
-                report = _foretold(look(opened), opened)
+                report = _foretold(look(opened), opened, collection)
         else:
-            report = _foretold(planning.plan(wanted, walk, ()), None)
+            report = _foretold(planning.plan(wanted, walk, ()), None, collection)
         console.say("dry run: nothing was changed", "dim")
         finish(report, start, json=json, foretold=True)
         if not json and report.estimate_s:
@@ -132,15 +134,15 @@ def check_name(collection: str) -> None:
         raise UsageError(f"{collection!r} cannot be the name of a collection", "give -c a short, printable name")
 
 
-def _foretold(plan: Plan, opened: Index | None) -> Report:
-    """Return the report of what a plan would do."""
+def _foretold(plan: Plan, opened: Index | None, collection: str) -> Report:
+    """Return the report of what a plan would do in a collection."""
     from ragcli.pace import Pace
     from ragcli.reporting import Report
 
     report = Report.of(plan)
-    stored = set()
+    stored = {one.file.path for one in plan.claimed}
     if opened is not None:
-        stored = {file.path for file in opened.catalog.files()}
+        stored |= {file.path for file in opened.catalog.files(collection)} - {one.before.path for one in plan.moved}
         report.documents, report.chunks, _ = opened.catalog.counts()
     incoming = [*plan.changed, *(one.file for one in plan.copied)]
     report.updated = sum(file.path in stored for file in incoming)
@@ -149,6 +151,7 @@ def _foretold(plan: Plan, opened: Index | None) -> Report:
     noted = opened.catalog.meta().get("pace", "") if opened is not None else ""
     report.estimate_s = Pace.read(noted).estimate(plan.changed)
     report.removed = sum(len(removal.gone) for removal in plan.removals)
+    report.removed += sum(one.file.path in stored for one in plan.moved)  # what lies where they go
     return report
 
 

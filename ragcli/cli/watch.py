@@ -30,7 +30,7 @@ _CHANGES = ("added", "updated", "moved", "removed")
 
 
 def watch(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Files and folders.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Files and folders.", readable=False)],
     collection: Annotated[
         str, typer.Option("-c", "--collection", metavar="NAME", help="Collection to put them into.")
     ] = "main",
@@ -126,7 +126,9 @@ class _Watched:
 
     def _there(self) -> list[Path]:
         """Return the paths that exist. What comes and goes is said; nothing is removed with a path that is gone."""
-        there = [path for path in self.paths if path.exists()]
+        from ragcli import planning
+
+        there = [path for path in self.paths if planning.exists(path)]
         missing = set(self.paths).difference(there)
         for path in sorted(missing - self.missing):
             console.warn(f"{path} is not there: nothing is removed from the index, and it is waited for")

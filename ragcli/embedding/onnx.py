@@ -82,6 +82,7 @@ class OnnxEmbedder:
         return bulk if np.min(cosines) >= SAME_COSINE else self._load(self._graph, threads=1)
 
     def _load(self, graph: str | bytes, threads: int) -> Any:
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # from 1.32 on it would tell its makers of each run, unasked
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

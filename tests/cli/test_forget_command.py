@@ -87,6 +87,19 @@ def test_globs_and_collections(ragcli: Run, docs: Path) -> None:
     assert sources(ragcli) == []
 
 
+def test_a_folder_is_all_that_was_read_from_it(ragcli: Run, docs: Path, tmp_path: Path) -> None:
+    (docs / "sub" / "broken.pdf").write_text("no PDF", "utf-8")
+    ragcli("ingest", docs)
+    for arguments in (["docs/sub"], ["", "--yes"]):
+        assert ragcli("forget", *arguments).code == 2
+    assert len(sources(ragcli)) == 3
+    done = ragcli("forget", "docs/sub", "--yes")
+    assert done.out == f"forgotten: sub/motor.md\nforgotten: {docs / 'sub' / 'broken.pdf'}\n"
+    (tmp_path / "moved").symlink_to(docs)
+    assert ragcli("forget", "moved", "--yes").code == 0
+    assert sources(ragcli) == ragcli("sources", "--failed", "--json").json["failed"] == []
+
+
 def test_what_ingest_removed(ragcli: Run, docs: Path, home: Path) -> None:
     ragcli("ingest", docs)
     (docs / "pump.md").write_text("Nothing hums.", "utf-8")
