@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ragcli.settings import Settings
     from ragcli.storage.index import Index
 
-_SHOWN = 20
+_SHOWN, _SHOWN_ROOTS = 20, 3
 _LONGEST_NAME = 100
 _LONGEST_SCAN = 40
 
@@ -102,11 +103,23 @@ def ingest(
     except KeyboardInterrupt:
         interrupted = True
     finish(report, start, json=json)
+    if not interrupted:
+        _hint_at_old_places(plan)
     if interrupted:
         console.say("interrupted: what was done is kept, and the same command goes on from there")
         raise typer.Exit(130)
     if report.failed:
         raise typer.Exit(1)
+
+
+def _hint_at_old_places(plan: Plan) -> None:
+    """Say how to be rid of what was read from folders that are gone, where the same was found elsewhere now."""
+    from ragcli import planning
+
+    roots = {one.before.root for one in plan.copied if one.before.place is not None}
+    for root in sorted(root for root in roots if not planning.exists(root))[:_SHOWN_ROOTS]:
+        name = shlex.quote(str(root))
+        console.hint(f"{root} is gone; what was read from there stays in the index until `ragcli forget {name}`")
 
 
 def _duration(seconds: float) -> str:

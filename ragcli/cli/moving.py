@@ -28,6 +28,8 @@ def export(
     from ragcli.storage import exporting
 
     start = time.perf_counter()
+    if str(file) == "-":
+        raise UsageError("an index is exported to a file, not to stdout", "ragcli export FILE")
     if file.is_dir() or (file.exists() and not (force and file.is_file())):
         raise UsageError(f"{file} is there already", "give another name" if file.is_dir() else "--force replaces it")
     opened = parts.open_index(options.settings(index))

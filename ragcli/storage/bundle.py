@@ -11,6 +11,7 @@ accidents from whole files; it does not tell who made them. So whatever is read 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -115,9 +116,8 @@ def writing(target: Path) -> Iterator[BundleWriter]:
             os.fsync(stream.fileno())
         partial.replace(target)
     except OSError as error:
-        raise IndexError_(
-            f"{target} cannot be written: {error.strerror}", "free some disk space, or give another file"
-        ) from None
+        hint = "free some disk space, or give another file" if error.errno == errno.ENOSPC else "give another file"
+        raise IndexError_(f"{target} cannot be written: {error.strerror}", hint) from None
     finally:
         with suppress(OSError):
             partial.unlink()

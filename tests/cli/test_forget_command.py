@@ -45,6 +45,21 @@ def test_forget(ragcli: Run, docs: Path) -> None:
     assert [hit["source"] for hit in ragcli("search", "zyxcanary", "--json").json["hits"]] == ["valve.md"]
 
 
+def test_a_root_that_was_moved(ragcli: Run, docs: Path) -> None:
+    """It is not known to be moved: the drive that it was on may come back."""
+    ragcli("ingest", docs)
+    moved = docs.rename(docs.with_name("the new place"))
+    done = ragcli("ingest", moved)
+    assert done.out.startswith("3 added")
+    hint = f"hint: {docs} is gone; what was read from there stays in the index until `ragcli forget {docs}`\n"
+    assert done.err.endswith(hint)
+    assert "hint" not in ragcli("ingest", moved).err
+    assert ragcli("forget", docs, "--yes").code == 0
+    assert [row["path"] for row in ragcli("sources", "--json").json["sources"]] == [
+        str(moved / name) for name in ("pump.md", "sub/motor.md", "valve.md")
+    ]
+
+
 def test_json(ragcli: Run, docs: Path, home: Path) -> None:
     ragcli("ingest", docs)
     (docs / "pump.md").unlink()

@@ -72,6 +72,7 @@ def test_what_is_refused(ragcli: Run, docs: Path, tmp_path: Path) -> None:
     cases: list[tuple[list[object], int, str]] = [
         (["export", "notes.zip"], 2, "--force replaces it"),
         (["export", docs], 2, "is there already"),
+        (["export", "-"], 2, "exported to a file"),
         (["export", "no/such/folder/notes.zip"], 4, "cannot be written: No such file"),
         (["import", "notes.zip"], 2, "holds 2 documents"),
         (["import", "notes.zip", "--replace"], 2, "--yes replaces the index"),
