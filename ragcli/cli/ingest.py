@@ -32,7 +32,7 @@ _LONGEST_SCAN = 40
 
 def ingest(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="PATH", help="Files and folders.", readable=False)
+        list[Path] | None, typer.Argument(metavar="PATH", help="Files and folders.", parser=options.path)
     ] = None,
     collection: Annotated[
         str, typer.Option("-c", "--collection", metavar="NAME", help="Collection to put them into.")

@@ -9,7 +9,15 @@ import typer
 
 from ragcli.settings import Settings, resolve
 
-IndexDir = Annotated[Path | None, typer.Option("--index", metavar="DIR", help="The index to use.")]
+
+def path(text: str) -> Path:
+    """Return the path that an argument names. An empty one, as an unset variable gives it, names none."""
+    if not text:
+        raise typer.BadParameter("the path is empty")
+    return Path(text)
+
+
+IndexDir = Annotated[Path | None, typer.Option("--index", metavar="DIR", help="The index to use.", parser=path)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 Wait = Annotated[float, typer.Option("--wait", metavar="S", min=0, help="Seconds to wait for another writer.")]

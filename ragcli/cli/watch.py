@@ -30,7 +30,7 @@ _CHANGES = ("added", "updated", "moved", "removed")
 
 
 def watch(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Files and folders.", readable=False)],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Files and folders.", parser=options.path)],
     collection: Annotated[
         str, typer.Option("-c", "--collection", metavar="NAME", help="Collection to put them into.")
     ] = "main",

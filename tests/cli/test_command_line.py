@@ -103,6 +103,12 @@ ERRORS = [
     ),
     (["ingest"], 2, "no path was given", "ragcli ingest PATH..."),
     (["ingest", "no/such"], 2, "no such file or folder: no/such", "check the path"),
+    (["ingest", ""], 2, "Invalid value for 'PATH': the path is empty", "`ragcli ingest --help` shows what it takes"),
+    (["watch", ""], 2, "Invalid value for 'PATH': the path is empty", "`ragcli watch --help` shows what it takes"),
+    (
+        ["forget", "--everything", "--index", ""],
+        *(2, "Invalid value for '--index': the path is empty", "`ragcli forget --help` shows what it takes"),
+    ),
 ]
 
 
