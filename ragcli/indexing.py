@@ -7,6 +7,7 @@ and vectors are kept as they are computed: they are never computed twice.
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
@@ -53,11 +54,7 @@ def settle(index: Index, plan: Plan, collection: str, report: Report, may_remove
     report.moved += placed.moved
     report.removed += placed.replaced
     for removal in plan.removals:
-        if may_remove(removal):
-            with index.catalog.transaction():
-                for file in removal.gone:
-                    index.catalog.remove_path(collection, file.path)
-            report.removed += len(removal.gone)
+        _remove(index, removal, collection, report, may_remove)
     with index.catalog.transaction():
         for failure in plan.settled:
             index.catalog.drop_failure(collection, failure.path)
@@ -66,6 +63,36 @@ def settle(index: Index, plan: Plan, collection: str, report: Report, may_remove
         for one in plan.skipped:
             if one.failed:  # it has no content by which to remember it: it is looked at again in any case
                 index.catalog.put_failure(Failure(collection, one.path, -1, -1, one.reason))
+
+
+def _remove(
+    index: Index, removal: Removal, collection: str, report: Report, may_remove: Callable[[Removal], bool]
+) -> None:
+    """Remove the files that are gone from a folder, or note how many would have been.
+
+    Else they would go unasked as soon as others have joined that are there.
+    """
+    refusals = _refusals(index.catalog.meta().get("refusals", ""))
+    key, gone = f"{collection}:{removal.folder}", len(removal.gone)
+    before = refusals.get(key, 0)
+    allowed = may_remove(replace(removal, refused=before))
+    if not allowed:
+        refusals[key] = gone
+    elif gone >= before:
+        refusals.pop(key, None)
+    with index.catalog.transaction():
+        for file in removal.gone if allowed else ():
+            index.catalog.remove_path(collection, file.path)
+        index.catalog.set_meta(refusals=json.dumps(refusals) if refusals else None)
+    report.removed += gone * allowed
+
+
+def _refusals(noted: str) -> dict[str, int]:
+    """Return what was noted of refusals; what is no such note, in an index that somebody else made, counts as none."""
+    try:
+        return {key: gone for key, gone in json.loads(noted or "{}").items() if isinstance(gone, int)}
+    except (ValueError, AttributeError):
+        return {}
 
 
 def store(

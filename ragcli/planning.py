@@ -24,11 +24,20 @@ was read so soon after: then its content is compared. Two seconds is the slowest
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """Files that are gone from a given folder, of the `stored` ones that were read from there."""
+    """Files that are gone from a given folder, of the `stored` ones that were read from there.
+
+    So many were gone when their removal was last `refused`; 0 where it never was.
+    """
 
     folder: Path
     gone: tuple[StoredFile, ...]
     stored: int
+    refused: int = 0
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether this is to be asked: over half is gone, or what was kept before is gone still."""
+        return len(self.gone) * 2 > self.stored or 0 < self.refused <= len(self.gone)
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,6 +185,9 @@ def test_the_caller_is_asked_with_the_numbers(index: Index, docs: Path, hashing:
     assert did(ingest(index, hashing, docs, may_remove=no)) == {"unchanged": 1}
     assert len(sources(index)) == 3
     assert [(r.folder, [f.source for f in r.gone], r.stored) for r in asked] == [(docs, ["a.md", "b.txt"], 3)]
+    ingest(index, hashing, docs, may_remove=no)
+    assert [(r.is_doubtful, r.refused) for r in asked] == [(True, 0), (True, 2)]
+    index.catalog.set_meta(refusals='["no such note"]')
     assert did(ingest(index, hashing, docs)) == {"unchanged": 1, "removed": 2}
 
 

@@ -184,6 +184,30 @@ def test_removing_more_than_half_needs_a_yes(ragcli: Ragcli, docs: Path) -> None
     assert ragcli("search", "slate roof", "--json").json["hits"] == []
 
 
+def test_what_was_kept_is_asked_about_again(ragcli: Ragcli, docs: Path) -> None:
+    """Files that join a folder do not make those that are gone, and were kept, a small part that goes unasked."""
+    ragcli("ingest", docs)
+    write(docs, "manual.md", "How the valve is turned.")
+    kept = {name: (docs / name).read_bytes() for name in ("pump.md", "roof.md")}
+    for name in kept:
+        (docs / name).unlink()
+    assert "2 of 3 files are gone; --yes removes them" in ragcli("ingest", docs).err
+    for number in range(6):
+        write(docs, f"new {number}.md", f"Sheet number {number}.")
+    assert "2 of 4 files are gone; --yes removes them" in ragcli("ingest", docs).err
+    assert "2 of 10 files are gone; --yes removes them" in ragcli("ingest", docs).err
+    write(docs, "pump.md", kept["pump.md"])
+    assert ragcli("ingest", docs, "--json").json["removed"] == 1  # fewer are gone than were kept: a small removal
+    write(docs, "roof.md", kept["roof.md"])
+    ragcli("ingest", docs)
+    for name in kept:
+        (docs / name).unlink()
+    assert ragcli("ingest", docs, "--yes", "--json").json["removed"] == 2
+    for number in (0, 1):
+        (docs / f"new {number}.md").unlink()
+    assert ragcli("ingest", docs, "--json").json["removed"] == 2
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
 @pytest.mark.parametrize(("key", "code"), [("\x04", 0), ("\x03", 130)])
 def test_a_question_without_an_answer(

@@ -183,7 +183,7 @@ def sync(
     from ragcli import indexing, parts
 
     def may_remove(removal: Removal) -> bool:
-        if len(removal.gone) * 2 <= removal.stored or yes:
+        if yes or not removal.is_doubtful:
             return True
         gone = f"{len(removal.gone)} of the {removal.stored} files from {removal.folder} are gone"
         if ask(f"{gone}. Remove them from the index?"):
