@@ -44,6 +44,10 @@ class IndexError_(RagcliError):
     exit_code = 4
 
 
+FREE_SPACE = "free some disk space and run it again; what was committed is in the index"
+"""The hint where SQLite, of the catalog's or of Chroma's, finds the disk full."""
+
+
 class IndexMissing(IndexError_):
     """There is no index at the place that was asked for."""
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -531,6 +532,27 @@ def test_a_full_disk(ragcli: Ragcli, docs: Path, small_disk: Path, tmp_path: Pat
     done = ragcli("ingest", docs, "--index", moved, "--json")
     assert (done.code, done.json["documents"]) == (0, 15)
     assert ragcli("check", "--deep", "--index", moved).code == 0
+
+
+def test_reading_on_a_full_disk(ragcli: Ragcli, docs: Path, small_disk: Path) -> None:
+    """Who reads an index writes a little, too: SQLite beside its log, Chroma when it opens its files."""
+    index = small_disk / "index"
+    assert ragcli("ingest", docs, "--index", index).code == 0
+    outcomes = set()
+    with closing(sqlite3.connect(index / "catalog.sqlite3")) as reader:  # then the catalog has all that it needs
+        assert reader.execute("SELECT count(*) FROM chunks").fetchone()[0]
+        for size in (0, 4_000, 12_000, 40_000, 80_000):
+            ballast = leave_free(small_disk, size)
+            for command in (["check"], ["search", "slate roof"]):
+                done = ragcli(*command, "--index", index)
+                outcomes.add(done.code)
+                if done.code:
+                    message, hint = error_of(done)
+                    assert (done.code, "damage" in message, "free some disk space" in hint) == (4, False, True), done
+    ballast.unlink()
+    assert 4 in outcomes
+    assert ragcli("search", "slate roof", "--json", "--index", index).json["hits"][0]["source"] == "roof.md"
+    assert ragcli("check", "--deep", "--index", index).code == 0
 
 
 # --- Ctrl-C ----------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from ragcli.errors import IndexDamaged, IndexError_, IndexLocked, IndexMissing, IndexTooNew
+from ragcli.errors import FREE_SPACE, IndexDamaged, IndexError_, IndexLocked, IndexMissing, IndexTooNew
 from ragcli.records import Document
 from ragcli.storage.rows import (
     CHUNK_COLUMNS,
@@ -101,7 +101,7 @@ class Catalog:
                 case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
                     raise IndexError_(
                         f"the index in {self.folder} cannot be written: {error}",
-                        "free some disk space and run it again; what was committed is in the index",
+                        FREE_SPACE,
                     ) from None
                 case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN:
                     raise IndexError_(

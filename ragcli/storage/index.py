@@ -181,7 +181,7 @@ class Index:
                 self._fill(folder, wanted, set() if anew else _keys_in(folder), on_progress)
                 wipe_slack(folder)
                 new = Generation(new.number, new.count, note_files(folder))
-        except (OSError, sqlite3.Error, struct.error, IndexDamaged) as error:
+        except (OSError, sqlite3.Error, struct.error, IndexError_) as error:
             shutil.rmtree(folder, ignore_errors=True)
             reason = error.strerror if isinstance(error, OSError) else error
             raise IndexError_(

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragcli.errors import IndexDamaged
+from ragcli.errors import FREE_SPACE, IndexDamaged, IndexError_
 
 if TYPE_CHECKING:
     from ragcli.embedding.base import Vectors
@@ -30,11 +30,13 @@ if TYPE_CHECKING:
 COLLECTION = "vectors"
 _HEADER = struct.calcsize("<iQQQQ")  # version, offset, room for vectors, vectors, bytes of each
 DATABASE = "chroma.sqlite3"
+_FULL = ("(code: 13)", "disk is full", "disk I/O error", "No space left")
+"""What Chroma says, of SQLite or the system, where it cannot write; to open a folder, it writes, too."""
 _BATCH = 500  # a second's work at most, and then Ctrl-C is heard; Chroma refuses more than 5461
 
 
 class VectorIndex:
-    """An open folder of vectors by key. Chroma's exceptions become IndexDamaged.
+    """An open folder of vectors by key. Chroma's exceptions become IndexDamaged, or IndexError_ where the disk is full.
 
     `changes` opens the folder to be written, made if need be, and says how many vectors will be stored or deleted, two
     at least: after that many, Chroma writes its graph to its files. What it has not written, every reader writes.
@@ -82,6 +84,8 @@ class VectorIndex:
             raise
         except BaseException as error:  # Chroma raises its own types, Rust's panics (no Exception) and plain ones
             message = " ".join(str(error).split())[:200]
+            if any(sign in message for sign in _FULL):
+                raise IndexError_(f"the vectors in {self.folder} cannot be opened: {message}", FREE_SPACE) from None
             raise IndexDamaged(
                 f"the vectors in {self.folder} cannot be used: {message}", "run `ragcli rebuild`"
             ) from None
