@@ -21,6 +21,7 @@ from pathspec import GitIgnoreSpec
 
 from ragcli.errors import ParseFailed, UsageError
 from ragcli.formats import BY_SUFFIX, SHARED, UNREAD, VERSIONS
+from ragcli.ignoring import Rules, compiled
 from ragcli.records import Format, SourceFile
 
 IGNORE_FILES = (".gitignore", ".ragcliignore")
@@ -45,7 +46,7 @@ class Skipped:
 
 
 Found = SourceFile | Skipped
-_Rules = tuple[tuple[Path, GitIgnoreSpec], ...]
+_Rules = tuple[tuple[Path, Rules], ...]
 
 
 class Walk:
@@ -205,23 +206,9 @@ def _ways(start: Path, places: Sequence[Path] | None) -> dict[Path, set[str]]:
 def _given(globs: Sequence[str]) -> GitIgnoreSpec | None:
     """Compile the globs of a command line."""
     for glob in globs:
-        if _spec([glob]) is None:
+        if compiled([glob]) is None:
             raise UsageError(f"{glob!r} is no glob", "globs are those of .gitignore, for example '*.md' or 'drafts/'")
-    return _spec(globs)
-
-
-def _spec(lines: Sequence[str]) -> GitIgnoreSpec | None:
-    """Compile the lines of an ignore file; those that mean nothing are passed over, as git does."""
-    sound = [line for line in lines if line.strip() and not line.startswith("#") and _is_sound(line)]
-    return GitIgnoreSpec.from_lines(sound) if sound else None
-
-
-def _is_sound(line: str) -> bool:
-    try:
-        GitIgnoreSpec.from_lines([line])
-    except (ValueError, re.error):
-        return False
-    return True
+    return compiled(globs)
 
 
 def _rules_above(start: Path, root: Path) -> _Rules:
@@ -239,14 +226,14 @@ def _with_rules_of(folder: Path, rules: _Rules) -> _Rules:
                 lines += stream.read(1 << 20).decode("utf-8", "replace").splitlines()
         except OSError:
             continue
-    spec = _spec(lines)
-    return rules if spec is None else (*rules, (folder, spec))
+    own = Rules.of(lines)
+    return rules if own is None else (*rules, (folder, own))
 
 
 def _ignored(path: Path, is_folder: bool, rules: _Rules) -> bool:
     """Apply git's rule: the deepest folder whose patterns say anything about the path decides."""
-    for folder, spec in reversed(rules):
-        verdict = spec.check_file(_relative(path, folder) + ("/" if is_folder else "")).include
+    for folder, own in reversed(rules):
+        verdict = own.leave_out(_relative(path, folder) + ("/" if is_folder else ""))
         if verdict is not None:
             return verdict
     return False

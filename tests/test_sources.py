@@ -139,6 +139,15 @@ IGNORED = [
     ({".gitignore": "doc/**/draft*"}, ["doc/draft.md", "doc/a/b/draft-1.md"], ["draft.md", "doc/a/b/c.md"]),
     ({".gitignore": "!\n[z-a]\n\\\nb.md"}, ["b.md"], ["a.md"]),  # lines that mean nothing are passed over
     ({".gitignore": "\ufeff\n中文*.md"}, ["中文手册.md"], ["手册.md"]),
+    ({".gitignore": "*.key\n!docs"}, ["docs/a.key"], ["docs/a.md"]),  # the folder is taken in, not all that is in it
+    ({".gitignore": "cache/\n!packages/"}, ["packages/cache/b.md"], ["packages/a.md"]),
+    ({".gitignore": "*.log", "b/.gitignore": "!keep/"}, ["b/keep/a.log"], ["b/keep/a.txt"]),
+    ({".gitignore": "b/**\n!b/a.md"}, ["b/c.md", "b/c/d.md"], ["b/a.md", "a.md"]),
+    ({".gitignore": "*\n!*/\n!*.md"}, ["a.txt", "b/c.txt"], ["a.md", "b/c/d.md"]),
+    ({".gitignore": "*/\n!b"}, ["c/a.md", "d/b/c.md"], ["a.md", "b/c.md"]),
+    ({".gitignore": "/*/\n!b/\nb/**/"}, ["c/a.md", "b/c/d.md"], ["b/a.md", "a.md"]),
+    ({".gitignore": "**/b/**/c"}, ["b/c", "a/b/d/c/e.md"], ["c", "b/d.md"]),
+    ({".gitignore": "*[[:digit:]].md\n[[:upper:][:punct:]]*"}, ["a1.md", "A.md", "_.md"], ["a.md", "1a.md"]),
 ]
 
 
