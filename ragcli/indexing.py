@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from ragcli.embedding.base import Embedder
@@ -53,7 +54,7 @@ def settle(index: Index, plan: Plan, collection: str, report: Report, may_remove
     report.updated += placed.updated
     report.moved += placed.moved
     report.removed += placed.replaced
-    for removal in plan.removals:
+    for removal in weighed(index, collection, plan.removals):
         _remove(index, removal, collection, report, may_remove)
     with index.catalog.transaction():
         for failure in plan.settled:
@@ -65,6 +66,12 @@ def settle(index: Index, plan: Plan, collection: str, report: Report, may_remove
                 index.catalog.put_failure(Failure(collection, one.path, -1, -1, one.reason))
 
 
+def weighed(index: Index, collection: str, removals: Sequence[Removal]) -> Iterator[Removal]:
+    """Add to each removal how many files were gone when it was last refused."""
+    refusals = _refusals(index)
+    return (replace(one, refused=refusals.get(_key(collection, one), 0)) for one in removals)
+
+
 def _remove(
     index: Index, removal: Removal, collection: str, report: Report, may_remove: Callable[[Removal], bool]
 ) -> None:
@@ -72,13 +79,11 @@ def _remove(
 
     Else they would go unasked as soon as others have joined that are there.
     """
-    refusals = _refusals(index.catalog.meta().get("refusals", ""))
-    key, gone = f"{collection}:{removal.folder}", len(removal.gone)
-    before = refusals.get(key, 0)
-    allowed = may_remove(replace(removal, refused=before))
+    allowed = may_remove(removal)
+    refusals, key, gone = _refusals(index), _key(collection, removal), len(removal.gone)
     if not allowed:
         refusals[key] = gone
-    elif gone >= before:
+    elif gone >= removal.refused:
         refusals.pop(key, None)
     with index.catalog.transaction():
         for file in removal.gone if allowed else ():
@@ -87,10 +92,15 @@ def _remove(
     report.removed += gone * allowed
 
 
-def _refusals(noted: str) -> dict[str, int]:
+def _key(collection: str, removal: Removal) -> str:
+    return f"{collection}:{removal.folder}"
+
+
+def _refusals(index: Index) -> dict[str, int]:
     """Return what was noted of refusals; what is no such note, in an index that somebody else made, counts as none."""
     try:
-        return {key: gone for key, gone in json.loads(noted or "{}").items() if isinstance(gone, int)}
+        noted = json.loads(index.catalog.meta().get("refusals", "{}"))
+        return {key: gone for key, gone in noted.items() if isinstance(gone, int)}
     except (ValueError, AttributeError):
         return {}
 
@@ -121,6 +131,15 @@ def finish(index: Index, report: Report, on_progress: Callable[[int, int], None]
             index.catalog.drop_unused_vectors()
         index.follow(on_progress)
     report.documents, report.chunks, _ = index.catalog.counts()
+
+
+def warn_of_kept(index: Index, collection: str, report: Report) -> None:
+    """Warn of files that were not read this time, but before: what they held then is still in the index."""
+    for one in (*report.failed, *report.skipped):
+        if source_at(index.catalog, collection, Path(one["path"])) is not None:
+            report.warn(
+                one["path"], "what it held when it was last read stays in the index; `ragcli forget` removes it"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ from ragcli.errors import ParseFailed, UsageError
 from ragcli.formats import BY_SUFFIX, SHARED, UNREAD, VERSIONS
 from ragcli.ignoring import Rules, compiled
 from ragcli.records import Format, SourceFile
+from ragcli.storage.catalog import FILE
+from ragcli.storage.lock import LOCK
 
 IGNORE_FILES = (".gitignore", ".ragcliignore")
 _OWN_FOLDERS = (".git", ".ragcli")
@@ -36,7 +38,8 @@ _MAILBOX = re.compile(rb"From [^\n]*\n[!-9;-~]+:")
 class Skipped:
     """A path that was left out, and why.
 
-    `ignored` is true where an ignore file says so, `failed` where the path should have been read and could not be.
+    `ignored` is true where an ignore file says so or a link lies there that is not followed: then what was read there
+    before goes. `failed` is true where the path should have been read and could not be.
     """
 
     path: Path
@@ -143,6 +146,8 @@ class Walk:
         has_entries = is_folder(entry)
         if _ignored(path, has_entries, rules):
             return Skipped(path, "ignored", ignored=True)
+        if has_entries and _is_index(path):
+            return Skipped(path, "an index of ragcli's", ignored=True)
         if has_entries and self._exclude is not None and self._exclude.match_file(_relative(path, root) + "/"):
             return Skipped(path, "excluded")
         return None
@@ -155,9 +160,9 @@ class Walk:
             target = path.resolve(strict=True)
             leads_out = not target.is_relative_to(root.resolve())
             if leads_out:
-                yield Skipped(path, "a link that leads out of the folder")
+                yield Skipped(path, "a link that leads out of the folder", ignored=True)
             elif _identity(target.stat()) in seen:
-                yield Skipped(path, "a link to what is read anyway")
+                yield Skipped(path, "a link to what is read anyway", ignored=True)
             elif target.is_dir():
                 yield from self._folder(path, root, rules, seen, None, {})
             else:
@@ -245,6 +250,11 @@ def is_folder(entry: os.DirEntry[str] | Path) -> bool:
         return entry.is_dir()
     except OSError:  # links that lead to each other, a folder above that is shut, a drive that is gone
         return False
+
+
+def _is_index(folder: Path) -> bool:
+    """Return whether an index lies in a folder, or a copy of one."""
+    return all(os.path.lexists(folder / name) for name in (FILE, LOCK))
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _SHOWN, _SHOWN_ROOTS = 20, 3
 _LONGEST_NAME = 100
 _LONGEST_SCAN = 40
+_LONGEST_LIST, _LONGEST_PATH = 256_000_000, 32_767  # bytes
 
 
 def ingest(
@@ -82,7 +83,7 @@ def ingest(
     if dry_run:
         if exists(folder):
             with contextlib.closing(Index(folder)) as opened:
-                report = _foretold(look(opened), opened, collection)
+                report = _foretold(look(opened), opened, collection, yes=yes)
         else:
             report = _foretold(planning.plan(wanted, walk, ()), None, collection)
         console.say("dry run: nothing was changed", "dim")
@@ -134,10 +135,13 @@ def _listed(files_from: str) -> list[Path]:
     if not files_from:
         return []
     try:
-        data = sys.stdin.buffer.read() if files_from == "-" else Path(files_from).read_bytes()
+        with contextlib.nullcontext(sys.stdin.buffer) if files_from == "-" else Path(files_from).open("rb") as stream:
+            data = stream.read(_LONGEST_LIST + 1)
     except OSError as error:
         raise UsageError(f"{files_from}: {(error.strerror or str(error)).lower()}") from None
     lines = data.split(b"\0") if b"\0" in data else data.splitlines()
+    if len(data) > _LONGEST_LIST or any(len(line) > _LONGEST_PATH for line in lines):
+        raise UsageError(f"{files_from} is no list of paths", "one path a line; a folder stands for all that is in it")
     return [Path(os.fsdecode(line)) for line in lines if line.strip()]
 
 
@@ -147,8 +151,13 @@ def check_name(collection: str) -> None:
         raise UsageError(f"{collection!r} cannot be the name of a collection", "give -c a short, printable name")
 
 
-def _foretold(plan: Plan, opened: Index | None, collection: str) -> Report:
-    """Return the report of what a plan would do in a collection."""
+def _kept(removal: Removal) -> str:
+    return f"{len(removal.gone)} of {removal.stored} files are gone; --yes removes them"
+
+
+def _foretold(plan: Plan, opened: Index | None, collection: str, *, yes: bool = False) -> Report:
+    """Return the report of what a plan would do in a collection where nobody is there to be asked."""
+    from ragcli import indexing
     from ragcli.pace import Pace
     from ragcli.reporting import Report
 
@@ -163,7 +172,11 @@ def _foretold(plan: Plan, opened: Index | None, collection: str) -> Report:
     report.moved = len(plan.moved)
     noted = opened.catalog.meta().get("pace", "") if opened is not None else ""
     report.estimate_s = Pace.read(noted).estimate(plan.changed)
-    report.removed = sum(len(removal.gone) for removal in plan.removals)
+    for removal in indexing.weighed(opened, collection, plan.removals) if opened is not None else ():
+        if yes or not removal.is_doubtful:
+            report.removed += len(removal.gone)
+        else:
+            report.warn(removal.folder, _kept(removal))
     report.removed += sum(one.file.path in stored for one in plan.moved)  # what lies where they go
     return report
 
@@ -188,7 +201,7 @@ def sync(
         gone = f"{len(removal.gone)} of the {removal.stored} files from {removal.folder} are gone"
         if ask(f"{gone}. Remove them from the index?"):
             return True
-        report.warn(removal.folder, f"{len(removal.gone)} of {removal.stored} files are gone; --yes removes them")
+        report.warn(removal.folder, _kept(removal))
         return False
 
     indexing.settle(index, plan, collection, report, may_remove)
@@ -213,6 +226,7 @@ def sync(
         _warn_unreadable(report, embedder.id)
     with console.bar("storing", "vectors") as bar:
         indexing.finish(index, report, bar.update)
+    indexing.warn_of_kept(index, collection, report)
 
 
 def _reading(at: PageAt | None) -> str:

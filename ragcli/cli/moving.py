@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -30,8 +31,9 @@ def export(
     start = time.perf_counter()
     if str(file) == "-":
         raise UsageError("an index is exported to a file, not to stdout", "ragcli export FILE")
-    if file.is_dir() or (file.exists() and not (force and file.is_file())):
-        raise UsageError(f"{file} is there already", "give another name" if file.is_dir() else "--force replaces it")
+    if os.path.lexists(file) and not (force and file.is_file()):
+        replaceable = file.is_file() and not force
+        raise UsageError(f"{file} is there already", "--force replaces it" if replaceable else "give another name")
     opened = parts.open_index(options.settings(index))
     try:
         console.say(f"index: {opened.folder}", "dim")
