@@ -20,7 +20,7 @@ from typing import Protocol
 from ragcli.records import Block, Chunk, Document
 from ragcli.words import CJK
 
-CHUNKER_VERSION = 1
+CHUNKER_VERSION = 2
 MAX_CHARS = 4000
 """No chunk is longer than this, whatever a tokenizer makes of it: WordPiece reads any "word" over 100 characters as one
 unknown token."""
@@ -50,8 +50,11 @@ class _Atom:
     heading: bool = False
 
 
-CUT_BLOCK, CUT_LINE, CUT_SENTENCE, CUT_ROW, CUT_CLAUSE, CUT_WORD, CUT_CHARACTER = 0.0, 0.1, 0.2, 0.3, 0.6, 1.0, 2.0
-"""Prices of a cut, on the scale on which a chunk of twice the target, or of none of it, costs 1."""
+CUT_BLOCK, CUT_LINE, CUT_SENTENCE, CUT_ROW, CUT_WRAP, CUT_CLAUSE, CUT_WORD, CUT_CHARACTER = (
+    *(0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0),
+)
+"""Prices of a cut, on the scale on which a chunk of twice the target, or of none of it, costs 1. `CUT_WRAP` is that at
+the end of a line that the margin ended, maybe, within a sentence that is wider than a chunk should be."""
 
 _ABBREVIATION = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|Mt|Gen|Col|Lt|Sen|Rep|Gov|Inc|Ltd|Co|Corp|Bros|No|Nos|Vol|Fig|Eq|Sec|Art|"
@@ -67,6 +70,7 @@ _SENTENCE_END = re.compile(
 _LINE_END = re.compile(r"\r\n?|\n")
 _CLAUSE_END = re.compile(r"[,;:，、；：](?=\s)|[，、；：]|\s[–—-]\s")
 _SPACE = re.compile(r"\s+")
+_WORD = re.compile(r"\s*\S{0,40}")
 
 
 CONTEXT_TOKENS = 20
@@ -75,6 +79,8 @@ _SLICE = 20_000
 _PART = 500_000
 """Longest stretch that is packed as one: it bounds the memory that a file of one line takes."""
 _MANY = 4000
+LONG, ROOM = 100, 0.8
+"""A line of more characters than these, with the next word less wide than this share of the widest, is whole."""
 _BARE_HEADINGS = 8
 _WIDE = re.compile(f"[{CJK}]")
 
@@ -175,7 +181,7 @@ class _Cutter:
         elif block.kind in ("code", "table_row"):
             ladder = [CUT_LINE, CUT_CLAUSE, CUT_WORD]
         else:
-            ladder = [CUT_LINE, CUT_SENTENCE, CUT_CLAUSE, CUT_WORD]
+            ladder = [CUT_LINE, CUT_SENTENCE, CUT_WRAP, CUT_CLAUSE, CUT_WORD]
         whole = block.kind in ("heading", "table_row")
         parts = [(span, last)] if whole else list(self._split(span, ladder.pop(0), last, block))
         while ladder:
@@ -183,7 +189,8 @@ class _Cutter:
             always = price == CUT_SENTENCE and not whole
             refined: list[tuple[tuple[int, int], float]] = []
             for (a, b), cut in parts:
-                if always or not self._fits(a, b, limit):
+                wide = price == CUT_WRAP and width(self.text[a:b]) > TARGET
+                if always or wide or not self._fits(a, b, limit):
                     refined += self._split((a, b), price, cut, block)
                 else:
                     refined.append(((a, b), cut))
@@ -204,7 +211,7 @@ class _Cutter:
         start, end = span
         if price == CUT_SENTENCE:
             ends: Iterator[int] = sentence_ends(self.text, start, end)
-        elif price == CUT_LINE and block.kind == "code":
+        elif price == CUT_WRAP or (price == CUT_LINE and block.kind == "code"):
             ends = (m.end() for m in _LINE_END.finditer(self.text, start, end))
         elif price == CUT_LINE:
             ends = _full_lines(self.text, start, end)
@@ -251,13 +258,26 @@ class _Cutter:
 
 
 def _full_lines(text: str, start: int, end: int) -> Iterator[int]:
-    """Yield the ends of lines that were not merely wrapped: long ones, and ones that end like a sentence."""
-    line = start
-    for match in _LINE_END.finditer(text, start, end):
+    """Yield the ends of lines that the margin did not end.
+
+    Those are lines that end like a sentence, and such as are long (a log's), but by far not as wide as the widest: the
+    next word would have had room. Where Chinese stands beside the break, it has been joined as far as it went on.
+    """
+    breaks = list(_LINE_END.finditer(text, start, end))
+    borders = [start, *(m.end() for m in breaks), end]
+    widest = max(_columns(text[a:b]) for a, b in pairwise(borders)) if breaks else 0
+    for line, match in zip(borders, breaks, strict=False):
         body = text[line : match.start()].rstrip()
-        if len(body) > 100 or body[-1:] in ".!?:;。！？：；":
+        word = _WORD.match(text, match.end(), end)
+        after = word.group() if word else ""
+        wrapped = _WIDE.match(after) or _WIDE.match(body[-1:]) or _columns(body + after) > ROOM * widest
+        if body[-1:] in ".!?:;。！？：；" or (len(body) > LONG and not wrapped):
             yield match.end()
-        line = match.end()
+
+
+def _columns(text: str) -> int:
+    """Return how wide text is in a type of even width, in which a CJK character takes two columns."""
+    return len(text) if text.isascii() else len(text) + len(_WIDE.findall(text))
 
 
 def chunk(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -292,6 +293,35 @@ def test_a_wrapped_line_is_no_border() -> None:
     text = "The pump runs in\nthe night and the\nvalve shuts by day\n" * 12
     for a, _ in pairwise(bodies(text)):
         assert not a.endswith(("runs in", "and the"))
+
+
+@pytest.mark.parametrize("columns", [72, 105, 120, 160])
+def test_a_wide_margin_is_no_border_either(columns: int) -> None:
+    said = [f"The {w} pump of hall {n} was looked after by {w} people on {n} May." for n in range(40) for w in "abc"]
+    for a, _ in pairwise(bodies(textwrap.fill(" ".join(said), columns))):
+        assert a.endswith("May.")
+
+
+def test_joined_chinese_lines_are_no_border() -> None:
+    """Where digits stand at the end of a line, or at the next one's beginning, it is not joined."""
+    for first in range(10):
+        said = [
+            f"赵丽华于{n % 12 + 1}月{n * 7 % 28 + 1}日登记了{n * 391}份文件，交给{n}号库，{'并由门卫签字' * (n % 4)}。"
+            for n in range(first, first + 18)
+        ]
+        text = re.sub(r"(?<=月)(?=\d7?日)", lambda match: "" if match.start() % 3 else "\n", "".join(said))
+        assert "\n" in text
+        for a, _ in pairwise(bodies(text)):
+            assert a.endswith("。")
+
+
+@pytest.mark.parametrize("last", ["", "x" * 90], ids=["all as wide", "of many widths"])
+def test_long_lines_are_whole(last: str) -> None:
+    """A log's, and those of a table that is drawn with signs, have nothing that ends a sentence."""
+    parts = [" ".join(f"{key}{number:02}=ok, gone" for key in "abcdefgh") for number in range(90)]
+    text = "\n".join(f"2026-11-30 {part} {last[:number]}." for number, part in enumerate(parts)).replace(".", "!-")
+    for a, b in pairwise(bodies(text)):
+        assert a.endswith("!-") and b.startswith("2026-11-")
 
 
 SENTENCES = {
