@@ -2,11 +2,12 @@
 
 What is main? Losing content is worse than keeping a menu, so nothing is left out on one sign alone:
 
-1. What is never content (scripts, form controls, `nav`, the page's `footer`) goes.
-2. A page that says itself what its main content is (`main`, or a single `article`) is believed: all of that is kept.
+1. What is never content (scripts, form controls, `nav`, the page's `footer`) goes, and so does what is hidden, unless
+   that is most of the page.
+2. A page that says itself what its `main` content is, is believed: all of that is kept, and the title above it.
 3. On other pages a paragraph or list item is left out where two signs agree: it is mostly links; it stands in an
-   element whose name says so (`header`, `aside`, class `sidebar`, `cookie-banner`, ...); it is hidden; the extractor
-   trafilatura leaves it out. Headings and table rows are never judged by their links.
+   element whose name says so (`header`, `aside`, class `sidebar`, `cookie-banner`, ...); the extractor trafilatura
+   leaves it out. Headings and table rows are never judged by their links, the title and a single `article` not at all.
 4. Where nothing would be left, everything is kept.
 """
 
@@ -16,6 +17,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from ragcli.errors import ParseFailed
@@ -36,16 +38,19 @@ _SCRIPTS = (
 _NOTE_MARKS = "//a[contains(@href, '#')][sup or parent::sup or @role='doc-noteref' or @*[name()='epub:type']='noteref']"
 _NOTE_MARK = re.compile(r"\d{1,4}|[a-z*†‡§]{1,3}")
 _FURNITURE = (
-    "//nav|//select|//textarea|//*[@role='navigation' or @role='menu' or @role='menubar' or @role='search']"
+    "//a[normalize-space()='¶' or normalize-space()='#']"
+    "|//nav|//select|//textarea|//*[@role='navigation' or @role='menu' or @role='menubar' or @role='search']"
     "|//*[@role='contentinfo']|//footer[not(ancestor::article or ancestor::main or ancestor::section)]"
     "|//button[not(ancestor::h1 or ancestor::h2 or ancestor::h3 or ancestor::h4 or ancestor::dt or ancestor::summary)]"
-    "|//*[@aria-hidden='true'][not(.//p or .//h1 or .//main)]|//a[normalize-space()='¶' or normalize-space()='#']"
+    "|//*[@aria-hidden='true'][not(self::figcaption or .//p or .//h1 or .//main)]"
 )
 _NAME = re.compile(
     r"(?!has|with|no-)(?:\S*[-_])?(?:nav|navbar|navigation|\S*menu|\S*sidebar|footer|header|cookies?|consent|crumbs?|"
     r"breadcrumbs?|share|sharing|social|related|pag(?:er|ination)|toc|banner|newsletter|comments?|ads?|promo)(?:[-_]\S*)?",
     re.IGNORECASE,
 )
+_HEADER = re.compile(r"(?:\S*[-_])?(?:header|banner)(?:[-_]\S*)?", re.IGNORECASE)
+_SECTION = re.compile(r"section|(?:level|outline-)\d")  # classes of docutils', pandoc's and Org's sections
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 _ITEMS = frozenset(("li", "dt", "dd"))
@@ -85,8 +90,8 @@ class _Piece:
 def parse_html(data: bytes, *, whole: bool = False) -> Document:
     """Read a page's main content: headings, paragraphs, lists, tables and code.
 
-    Where the `whole` page is content (a chapter, a mail), nothing but scripts and page numbers is left out. Raises
-    ParseFailed where there is no text in it, or its elements are nested too deeply to be read.
+    Where the `whole` page is content (a chapter, a mail), nothing but scripts, page numbers and hidden text is left
+    out. Raises ParseFailed where there is no text in it, or its elements are nested too deeply to be read.
     """
     source, warnings = _decode(data)
     root = _parse(source)
@@ -94,7 +99,7 @@ def parse_html(data: bytes, *, whole: bool = False) -> Document:
     title = _squash(titles[0].text or "")[:_MAX_HEADING] if titles else ""
     pieces = [] if whole else _main_pieces(root, source)
     if not pieces:
-        pieces = list(_Walk(_drop(root if whole else _parse(source), _SCRIPTS), judge=False).pieces())
+        pieces = list(_Walk(_clean(root if whole else _parse(source), _SCRIPTS), judge=False).pieces())
     if not pieces:
         raise ParseFailed("no text")
     return _document(pieces, title, warnings)
@@ -140,29 +145,66 @@ def _parse(source: str) -> Any:
     return root
 
 
-def _drop(root: Any, query: str) -> Any:
-    """Remove what `query` finds. Not by drop_tree(), which refuses text with control characters."""
+def _clean(root: Any, query: str) -> Any:
+    """Remove what `query` finds and what is not shown, unless that is most of the page: then a script shows it.
+
+    What has a tab or a button of its own is shown on demand; and formulas are hidden behind their pictures.
+    """
     from lxml import etree
 
-    for element in root.xpath(query):
+    on_demand = {name for names in root.xpath("//@aria-controls") for name in names.split()}
+    _drop(root, root.xpath(query))
+    hidden: list[Any] = []
+    walk = etree.iterwalk(root, events=("start",))
+    for _, element in walk:
+        if element.get("hidden", "until-found") == "until-found" and not _HIDDEN.search(element.get("style") or ""):
+            continue
+        shown = element.get("role") == "tabpanel" or element.get("id") in on_demand
+        if not shown and next(element.iter("math"), None) is None:
+            hidden.append(element)
+            walk.skip_subtree()
+    if sum(_size(element) for element in hidden) * 2 <= _size(root):
+        _drop(root, hidden)
+    return root
+
+
+def _drop(root: Any, elements: Sequence[Any]) -> None:
+    """Remove elements, not what follows them. Not by drop_tree(), which refuses text with control characters."""
+    from lxml import etree
+
+    for element in elements:
         element.tag = "dropped"
     etree.strip_elements(root, "dropped", with_tail=False)
-    return root
 
 
 def _main_pieces(root: Any, source: str) -> list[_Piece]:
     """Return the pieces of the main content. Removes from the tree what is none."""
-    _drop(root, f"{_SCRIPTS}|{_FURNITURE}")
-    size = len(_text(root))
-    for query in ("//main|//*[@role='main']", "//article[not(ancestor::article)]"):
-        found = root.xpath(query)
-        if len(found) == 1 and len(_text(found[0])) * 4 > size:
-            return list(_Walk(found[0], judge=False).pieces())
-    pieces = list(_Walk(root, judge=True).pieces())
+    _clean(root, f"{_SCRIPTS}|{_FURNITURE}")
+    mains = root.xpath("//main|//*[@role='main']")
+    if len(mains) == 1 and _size(mains[0]) * 4 > _size(root):
+        return _titled_pieces(mains[0])
+    articles = root.xpath("//article[not(ancestor::article)]")
+    pieces = list(_Walk(root, judge=True, article=articles[0] if len(articles) == 1 else None).pieces())
     if any(piece.signs == 1 for piece in pieces):
         extracted = _extract(source)
         return [p for p in pieces if p.signs + (p.signs > 0 and bool(extracted) and _key(p.text) not in extracted) < 2]
     return [piece for piece in pieces if piece.signs < 2]
+
+
+def _titled_pieces(main: Any) -> list[_Piece]:
+    """Return the pieces of the declared main content, below the page's title where that stands in a header above it.
+
+    Of that header all is kept that no sign speaks against: subtitle, authors, date.
+    """
+    walk, above = _Walk(main, judge=False), []
+    if len(main.xpath(".//h1")) != 1:  # one is the title; several are those of sections
+        around = set(main.iterancestors())
+        for title in main.xpath("preceding::h1")[-1:]:
+            headers = [element for element in title.iterancestors() if element not in around and _is_header(element)]
+            header = _Walk(headers[-1] if headers else title, judge=True)
+            above = [piece for piece in header.pieces() if not piece.signs]
+            walk.path = header.path[:1]
+    return [*above, *walk.pieces()]
 
 
 def _extract(source: str) -> str:
@@ -181,16 +223,18 @@ def _extract(source: str) -> str:
 class _Walk:
     """One walk through an element, collecting its pieces. Iterative, for pages may be nested 2,000 deep."""
 
-    def __init__(self, root: Any, judge: bool) -> None:
+    def __init__(self, root: Any, judge: bool, article: Any = None) -> None:
         self.root = root
         self.judge = judge
+        self.article = article  # it and the title are not judged
+        self.title = next(root.iter("h1"), None)
         self.furniture = _named_elements(root) if judge else frozenset()
         self.path: list[tuple[int, str]] = []
         self.words: list[str] = []
         self.kinds: list[BlockKind] = ["paragraph"]
         self.lists: list[tuple[str, int]] = []  # how the items of what is open are numbered ("": not), and the next
         self.mark = ""
-        self.linked = self.links = self.named = self.hidden = 0
+        self.linked = self.links = self.named = self.inside = 0
 
     def pieces(self) -> Iterator[_Piece]:
         from lxml import etree
@@ -243,8 +287,7 @@ class _Walk:
         self.links += step * (element.tag == "a" and element.get("href") is not None)
         if self.judge:
             self.named += step * (element in self.furniture)
-            hidden = element.get("hidden") is not None or _HIDDEN.search(element.get("style") or "") is not None
-            self.hidden += step * hidden
+            self.inside += step * (element is self.article or element is self.title)
 
     def _add(self, text: str | None) -> None:
         if text:
@@ -261,7 +304,7 @@ class _Walk:
 
     def _piece(self, text: str, kind: BlockKind, header: str = "", mostly_links: bool = False) -> Iterator[_Piece]:
         if text.strip():
-            signs = mostly_links + (self.named > 0) + (self.hidden > 0)
+            signs = 0 if self.inside else mostly_links + (self.named > 0)
             mark = self.mark if kind in ("list_item", "heading") else ""
             self.mark = "" if mark else self.mark
             yield _Piece(text, kind, tuple(title for _, title in self.path), header, signs, mark)
@@ -292,7 +335,7 @@ def _numbered(list_: Any) -> str:
     if list_.get("reversed") is not None:
         return ""
     style = _LIST_STYLE.search(list_.get("style") or "")
-    said = (style[1] if style else "", list_.get("type") or "", *(list_.get("class") or "")[:500].split())
+    said = (style[1] if style else "", list_.get("type") or "", *_classes(list_))
     return next((_NUMBERS[one] for one in said if one in _NUMBERS), "decimal")
 
 
@@ -337,10 +380,47 @@ def _named_elements(root: Any) -> frozenset[Any]:
             continue
         size = sizes.pop()
         sizes[-1] += size + len(element.tail or "")
-        names = f"{element.get('class') or ''} {element.get('id') or ''}"[:500].split()
-        if element.tag in ("header", "aside", "footer") or any(_NAME.fullmatch(name) for name in names):
+        if _is_furniture(element):
             named.append((element, size))
     return frozenset(element for element, size in named if size * 2 < sizes[0])
+
+
+def _is_furniture(element: Any) -> bool:
+    """Tell whether an element's tag, class or id says that it is no content.
+
+    What holds the title of the page is content, whatever it is called, and so is a section whose id was made from its
+    own heading ("related-work"). trafilatura goes by the same words, so that its opinion would be no second sign.
+    """
+    if element.tag in _HEADINGS or (_is_header(element) and next(element.iter("h1"), None) is not None):
+        return False
+    if element.tag in ("header", "aside", "footer"):
+        return True
+    return any(_NAME.fullmatch(name) for name in (_classes(element) if _is_section(element) else _names(element)))
+
+
+def _is_header(element: Any) -> bool:
+    return element.tag == "header" or any(_HEADER.fullmatch(name) for name in _names(element))
+
+
+def _is_section(element: Any) -> bool:
+    """Tell whether an element opens with its own heading, and its id is that heading's or it is called a section."""
+    if not element.get("id") or (element.text or "").strip():
+        return False
+    for child in element:
+        if child.tag in _HEADINGS:
+            made = _letters(element.get("id")[:500]) == _letters("".join(islice(child.itertext(), 100)))
+            return made or any(_SECTION.fullmatch(name) for name in _classes(element))
+        if len(child) or f"{child.text or ''}{child.tail or ''}".strip():  # what is empty is a target of links
+            return False
+    return False
+
+
+def _classes(element: Any) -> list[str]:
+    return str(element.get("class") or "")[:500].split()
+
+
+def _names(element: Any) -> list[str]:
+    return [*_classes(element), *str(element.get("id") or "")[:500].split()]
 
 
 def _data_rows(table: Any) -> list[Any]:
@@ -385,9 +465,18 @@ def _document(pieces: Sequence[_Piece], title: str, warnings: tuple[str, ...]) -
     return Document("".join(parts), tuple(blocks), title=title, warnings=warnings)
 
 
+def _size(element: Any) -> int:
+    return len(_key(_text(element)))
+
+
 def _squash(text: str) -> str:
     return _SPACE.sub(" ", text).strip()
 
 
 def _key(text: str) -> str:
     return "".join(filter(str.isalnum, text))
+
+
+def _letters(text: str) -> str:
+    """Return what a heading shares with the id made from it: not its number, nor that of the id."""
+    return "".join(filter(str.isalpha, text)).casefold()
