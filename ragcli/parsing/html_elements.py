@@ -95,6 +95,8 @@ def _is_furniture(element: Any) -> bool:
     """
     if element.tag in HEADINGS or (is_header(element) and next(element.iter("h1"), None) is not None):
         return False
+    if element.get("role") in ("doc-endnotes", "doc-footnote"):  # pandoc puts notes into an aside
+        return False
     if element.tag in ("header", "aside", "footer"):
         return True
     return any(_NAME.fullmatch(name) for name in (classes(element) if _is_section(element) else _names(element)))

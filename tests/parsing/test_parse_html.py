@@ -126,6 +126,11 @@ def test_white_space_is_no_reason_to_doubt_a_main_content() -> None:
     assert texts(parse_html(page(f"<div>Press S to search.</div>{space}<main><p>Welcome.</p></main>"))) == ["Welcome."]
 
 
+def test_notes_stay_in_an_aside() -> None:
+    notes = "<aside role=doc-endnotes><ol><li>Twice, to be sure.</li></ol></aside>"
+    assert texts(parse_html(page(f"<h1>Survey</h1>{PROSE * 3}{notes}")))[-1] == "1. Twice, to be sure."
+
+
 def test_captions_stay_that_only_screen_readers_skip() -> None:
     figure = '<figure><img alt="The quay"><figcaption aria-hidden="true">The quay</figcaption></figure>'
     assert "The quay" in texts(parse_html(page(f"{PROSE}{figure}")))
