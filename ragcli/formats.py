@@ -50,6 +50,7 @@ FORMATS: tuple[FormatInfo, ...] = (
         (".html", ".htm", ".xhtml"),
         "headings, paragraphs, lists, tables with their header row, code",
         "menus, footers, scripts, hidden text",
+        version=2,
     ),
     FormatInfo(
         "pdf",
@@ -97,7 +98,7 @@ FORMATS: tuple[FormatInfo, ...] = (
         (".epub",),
         "title, authors, chapters in reading order with their headings or the titles of the navigation",
         "pictures, the navigation itself, numbers of printed pages",
-        version=2,
+        version=3,
     ),
     FormatInfo(
         "mail",
@@ -105,15 +106,16 @@ FORMATS: tuple[FormatInfo, ...] = (
         (".eml",),
         "subject, sender, recipients, date, text, invitations, attachments of any format here, attached messages",
         "pictures, archives, the HTML version of a text that is also plain",
-        version=2,
+        version=3,
     ),
-    FormatInfo("mbox", "mailboxes", (".mbox",), "every message as e-mail is read, under its subject", version=2),
+    FormatInfo("mbox", "mailboxes", (".mbox",), "every message as e-mail is read, under its subject", version=3),
     FormatInfo(
         "notebook",
         "Jupyter notebooks",
         (".ipynb",),
         "text with its headings, code cells, text output and errors",
         "pictures, other rich output",
+        version=2,
     ),
     FormatInfo(
         "json", "JSON", (".json", ".jsonl", ".ndjson"), "records, under the keys above them and their own names"

@@ -2,11 +2,12 @@
 
 What is main? Losing content is worse than keeping a menu, so nothing is left out on one sign alone:
 
-1. What is never content (scripts, form controls, `nav`, the page's `footer`) goes.
-2. A page that says itself what its main content is (`main`, or a single `article`) is believed: all of that is kept.
+1. What is never content (scripts, form controls, `nav`, the page's `footer`) goes, and so does what is hidden, unless
+   that is most of the page.
+2. A page that says itself what its `main` content is, is believed: all of that is kept, and the title above it.
 3. On other pages a paragraph or list item is left out where two signs agree: it is mostly links; it stands in an
-   element whose name says so (`header`, `aside`, class `sidebar`, `cookie-banner`, ...); it is hidden; the extractor
-   trafilatura leaves it out. Headings and table rows are never judged by their links.
+   element whose name says so (`header`, `aside`, class `sidebar`, `cookie-banner`, ...); the extractor trafilatura
+   leaves it out. Headings and table rows are never judged by their links, the title and a single `article` not at all.
 4. Where nothing would be left, everything is kept.
 """
 
@@ -21,33 +22,24 @@ from typing import Any
 from ragcli.errors import ParseFailed
 from ragcli.parsing.charsets import decode_labelled
 from ragcli.parsing.decode import decode
+from ragcli.parsing.html_elements import (
+    BREAKS,
+    HEADINGS,
+    classes,
+    clean,
+    is_header,
+    key,
+    named_elements,
+    size_of,
+    text_of,
+)
 from ragcli.parsing.numbering import write_number
 from ragcli.records import Block, BlockKind, Document
 
 _DECLARED = re.compile(rb"(?:<meta[^>]{0,200}?charset|<\?xml[^>]{0,100}?encoding)\s*=\s*[\"']?\s*([\w-]{2,30})", re.I)
 _DECLARABLE = re.compile(r"gb|big5|shift|sjis|x-sjis|euc|ks_c|iso-|latin|windows-|cp\d|koi8|us-ascii", re.I)
-_SCRIPTS = (
-    "//head|//script|//style|//noscript|//template|//svg|//iframe|//object|//audio|//video|//canvas"
-    "|//*[@role='doc-pagebreak' or @*[name()='epub:type']='pagebreak']"  # the number of a printed book's page
-    "|//rt|//rp"  # how a word is read aloud, written over each of its characters
-    "|//a[starts-with(normalize-space(), '↩')]|//*[@class='mw-editsection']"
-    "|//*[contains(concat(' ', normalize-space(@class), ' '), ' linenos ')]"  # the numbers of a listing's lines
-)
 _NOTE_MARKS = "//a[contains(@href, '#')][sup or parent::sup or @role='doc-noteref' or @*[name()='epub:type']='noteref']"
 _NOTE_MARK = re.compile(r"\d{1,4}|[a-z*†‡§]{1,3}")
-_FURNITURE = (
-    "//nav|//select|//textarea|//*[@role='navigation' or @role='menu' or @role='menubar' or @role='search']"
-    "|//*[@role='contentinfo']|//footer[not(ancestor::article or ancestor::main or ancestor::section)]"
-    "|//button[not(ancestor::h1 or ancestor::h2 or ancestor::h3 or ancestor::h4 or ancestor::dt or ancestor::summary)]"
-    "|//*[@aria-hidden='true'][not(.//p or .//h1 or .//main)]|//a[normalize-space()='¶' or normalize-space()='#']"
-)
-_NAME = re.compile(
-    r"(?!has|with|no-)(?:\S*[-_])?(?:nav|navbar|navigation|\S*menu|\S*sidebar|footer|header|cookies?|consent|crumbs?|"
-    r"breadcrumbs?|share|sharing|social|related|pag(?:er|ination)|toc|banner|newsletter|comments?|ads?|promo)(?:[-_]\S*)?",
-    re.IGNORECASE,
-)
-_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
-_HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 _ITEMS = frozenset(("li", "dt", "dd"))
 _NUMBERS = {  # by an element's type, a class of docutils', or its style
     **dict.fromkeys(("a", "loweralpha", "lower-alpha", "lower-latin"), "lowerLetter"),
@@ -58,11 +50,6 @@ _NUMBERS = {  # by an element's type, a class of docutils', or its style
 }
 _LIST_STYLE = re.compile(r"list-style(?:-type)?\s*:\s*([\w-]+)")
 _NUMBER = re.compile(r"-?\d{1,6}", re.ASCII)
-_BREAKS = _HEADINGS.union(
-    ("address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div", "dl", "dt"),
-    ("fieldset", "figcaption", "figure", "footer", "form", "header", "hr", "li", "main", "menu", "ol", "p", "section"),
-    ("summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul"),
-)
 _SPACE = re.compile(r"\s+")
 _MAX_CELL = 2000
 _MAX_REPEATED = 100  # characters of a cell that stands in several rows
@@ -85,8 +72,8 @@ class _Piece:
 def parse_html(data: bytes, *, whole: bool = False) -> Document:
     """Read a page's main content: headings, paragraphs, lists, tables and code.
 
-    Where the `whole` page is content (a chapter, a mail), nothing but scripts and page numbers is left out. Raises
-    ParseFailed where there is no text in it, or its elements are nested too deeply to be read.
+    Where the `whole` page is content (a chapter, a mail), nothing but scripts, page numbers and hidden text is left
+    out. Raises ParseFailed where there is no text in it, or its elements are nested too deeply to be read.
     """
     source, warnings = _decode(data)
     root = _parse(source)
@@ -94,7 +81,7 @@ def parse_html(data: bytes, *, whole: bool = False) -> Document:
     title = _squash(titles[0].text or "")[:_MAX_HEADING] if titles else ""
     pieces = [] if whole else _main_pieces(root, source)
     if not pieces:
-        pieces = list(_Walk(_drop(root if whole else _parse(source), _SCRIPTS), judge=False).pieces())
+        pieces = list(_Walk(clean(root if whole else _parse(source), whole=True), judge=False).pieces())
     if not pieces:
         raise ParseFailed("no text")
     return _document(pieces, title, warnings)
@@ -134,35 +121,40 @@ def _parse(source: str) -> Any:
     if root is None:
         raise ParseFailed("no text")
     for mark in root.xpath(_NOTE_MARKS):  # in brackets: 25<sup>2</sup> is not 252
-        if _NOTE_MARK.fullmatch(number := _squash(_text(mark))):
+        if _NOTE_MARK.fullmatch(number := _squash(text_of(mark))):
             del mark[:]
             mark.text = f"[{number}]"
     return root
 
 
-def _drop(root: Any, query: str) -> Any:
-    """Remove what `query` finds. Not by drop_tree(), which refuses text with control characters."""
-    from lxml import etree
-
-    for element in root.xpath(query):
-        element.tag = "dropped"
-    etree.strip_elements(root, "dropped", with_tail=False)
-    return root
-
-
 def _main_pieces(root: Any, source: str) -> list[_Piece]:
     """Return the pieces of the main content. Removes from the tree what is none."""
-    _drop(root, f"{_SCRIPTS}|{_FURNITURE}")
-    size = len(_text(root))
-    for query in ("//main|//*[@role='main']", "//article[not(ancestor::article)]"):
-        found = root.xpath(query)
-        if len(found) == 1 and len(_text(found[0])) * 4 > size:
-            return list(_Walk(found[0], judge=False).pieces())
-    pieces = list(_Walk(root, judge=True).pieces())
+    clean(root, whole=False)
+    mains = root.xpath("//main|//*[@role='main']")
+    if len(mains) == 1 and size_of(mains[0]) * 4 > size_of(root):
+        return _titled_pieces(mains[0])
+    articles = root.xpath("//article[not(ancestor::article)]")
+    pieces = list(_Walk(root, judge=True, article=articles[0] if len(articles) == 1 else None).pieces())
     if any(piece.signs == 1 for piece in pieces):
         extracted = _extract(source)
-        return [p for p in pieces if p.signs + (p.signs > 0 and bool(extracted) and _key(p.text) not in extracted) < 2]
+        return [p for p in pieces if p.signs + (p.signs > 0 and bool(extracted) and key(p.text) not in extracted) < 2]
     return [piece for piece in pieces if piece.signs < 2]
+
+
+def _titled_pieces(main: Any) -> list[_Piece]:
+    """Return the pieces of the declared main content, below the page's title where that stands in a header above it.
+
+    Of that header all is kept that no sign speaks against: subtitle, authors, date.
+    """
+    walk, above = _Walk(main, judge=False), []
+    if len(main.xpath(".//h1")) != 1:  # one is the title; several are those of sections
+        around = set(main.iterancestors())
+        for title in main.xpath("preceding::h1")[-1:]:
+            headers = [element for element in title.iterancestors() if element not in around and is_header(element)]
+            header = _Walk(headers[-1] if headers else title, judge=True)
+            above = [piece for piece in header.pieces() if not piece.signs]
+            walk.path = header.path[:1]
+    return [*above, *walk.pieces()]
 
 
 def _extract(source: str) -> str:
@@ -171,7 +163,7 @@ def _extract(source: str) -> str:
 
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
     try:
-        return _key(trafilatura.extract(source, favor_recall=True, include_comments=False) or "")
+        return key(trafilatura.extract(source, favor_recall=True, include_comments=False) or "")
     except MemoryError:
         raise
     except Exception:  # it is asked for an opinion only, and may have any trouble with a broken page
@@ -181,16 +173,18 @@ def _extract(source: str) -> str:
 class _Walk:
     """One walk through an element, collecting its pieces. Iterative, for pages may be nested 2,000 deep."""
 
-    def __init__(self, root: Any, judge: bool) -> None:
+    def __init__(self, root: Any, judge: bool, article: Any = None) -> None:
         self.root = root
         self.judge = judge
-        self.furniture = _named_elements(root) if judge else frozenset()
+        self.article = article  # it and the title are not judged
+        self.title = next(root.iter("h1"), None)
+        self.furniture = named_elements(root) if judge else frozenset()
         self.path: list[tuple[int, str]] = []
         self.words: list[str] = []
         self.kinds: list[BlockKind] = ["paragraph"]
         self.lists: list[tuple[str, int]] = []  # how the items of what is open are numbered ("": not), and the next
         self.mark = ""
-        self.linked = self.links = self.named = self.hidden = 0
+        self.linked = self.links = self.named = self.inside = 0
 
     def pieces(self) -> Iterator[_Piece]:
         from lxml import etree
@@ -201,7 +195,7 @@ class _Walk:
             if event == "end":
                 yield from self._leave(element)
                 continue
-            if tag in _BREAKS or tag == "pre":
+            if tag in BREAKS or tag == "pre":
                 yield from self._flush()
             self._enter(element, 1)
             self.kinds.append("list_item" if tag in _ITEMS else self.kinds[-1])
@@ -212,9 +206,9 @@ class _Walk:
                 number = _number(element, "value", number)
                 self.lists.append((form, number + 1))
                 self.mark = f"{write_number(number, form)}. " if form else ""
-            if tag in _HEADINGS:
+            if tag in HEADINGS:
                 walk.skip_subtree()
-                yield from self._heading(int(tag[1]), _squash(_text(element)))
+                yield from self._heading(int(tag[1]), _squash(text_of(element)))
             elif tag == "pre":
                 walk.skip_subtree()
                 yield from self._piece("".join(element.itertext()).strip("\r\n"), "code")
@@ -227,7 +221,7 @@ class _Walk:
                 self._add(element.text)
 
     def _leave(self, element: Any) -> Iterator[_Piece]:
-        if element.tag in _BREAKS:
+        if element.tag in BREAKS:
             yield from self._flush()
         self._enter(element, -1)
         self.kinds.pop()
@@ -243,8 +237,7 @@ class _Walk:
         self.links += step * (element.tag == "a" and element.get("href") is not None)
         if self.judge:
             self.named += step * (element in self.furniture)
-            hidden = element.get("hidden") is not None or _HIDDEN.search(element.get("style") or "") is not None
-            self.hidden += step * hidden
+            self.inside += step * (element is self.article or element is self.title)
 
     def _add(self, text: str | None) -> None:
         if text:
@@ -261,7 +254,7 @@ class _Walk:
 
     def _piece(self, text: str, kind: BlockKind, header: str = "", mostly_links: bool = False) -> Iterator[_Piece]:
         if text.strip():
-            signs = mostly_links + (self.named > 0) + (self.hidden > 0)
+            signs = 0 if self.inside else mostly_links + (self.named > 0)
             mark = self.mark if kind in ("list_item", "heading") else ""
             self.mark = "" if mark else self.mark
             yield _Piece(text, kind, tuple(title for _, title in self.path), header, signs, mark)
@@ -273,7 +266,7 @@ class _Walk:
 
     def _table(self, table: Any, rows: Sequence[Any]) -> Iterator[_Piece]:
         for caption in table.iterchildren("caption"):
-            yield from self._piece(_squash(_text(caption)), "paragraph")
+            yield from self._piece(_squash(text_of(caption)), "paragraph")
         has_heads = any(cell.tag == "th" for row in rows for cell in row)
         header, in_head = "", True
         open_: dict[int, tuple[int, str]] = {}
@@ -292,7 +285,7 @@ def _numbered(list_: Any) -> str:
     if list_.get("reversed") is not None:
         return ""
     style = _LIST_STYLE.search(list_.get("style") or "")
-    said = (style[1] if style else "", list_.get("type") or "", *(list_.get("class") or "")[:500].split())
+    said = (style[1] if style else "", list_.get("type") or "", *classes(list_))
     return next((_NUMBERS[one] for one in said if one in _NUMBERS), "decimal")
 
 
@@ -311,7 +304,7 @@ def _cells(row: Any, open_: dict[int, tuple[int, str]]) -> Iterator[str]:
             column += 1
         if cell is None:
             return
-        text = _squash(_text(cell))
+        text = _squash(text_of(cell))
         rows, columns = (max(1, _number(cell, name, 1)) for name in ("rowspan", "colspan"))
         for at in range(min(columns, max(1, _MAX_COLUMNS - column))):
             if rows > 1 and column < _MAX_COLUMNS:
@@ -325,48 +318,15 @@ def _number(element: Any, name: str, default: int) -> int:
     return int(value) if _NUMBER.fullmatch(value) else default
 
 
-def _named_elements(root: Any) -> frozenset[Any]:
-    """Return the elements whose tag, class or id says that they are furniture, if they hold less than half the text."""
-    from lxml import etree
-
-    named: list[tuple[Any, int]] = []
-    sizes = [0]
-    for event, element in etree.iterwalk(root, events=("start", "end")):
-        if event == "start":
-            sizes.append(len(element.text or ""))
-            continue
-        size = sizes.pop()
-        sizes[-1] += size + len(element.tail or "")
-        names = f"{element.get('class') or ''} {element.get('id') or ''}"[:500].split()
-        if element.tag in ("header", "aside", "footer") or any(_NAME.fullmatch(name) for name in names):
-            named.append((element, size))
-    return frozenset(element for element, size in named if size * 2 < sizes[0])
-
-
 def _data_rows(table: Any) -> list[Any]:
     """Return the rows of a table that holds data; none where it only lays out the page."""
-    nested = next(table.iterdescendants("table", *_HEADINGS), None) is not None
+    nested = next(table.iterdescendants("table", *HEADINGS), None) is not None
     if nested or table.get("role") in ("presentation", "none"):
         return []
     rows = [row for row in table.iter("tr") if len(row)]
     cells = [cell for row in rows for cell in row]
     wide = any(len(row) > 1 for row in rows)
-    return [] if len(rows) < 2 or not wide or any(len(_text(cell)) > _MAX_CELL for cell in cells) else rows
-
-
-def _text(element: Any) -> str:
-    """Return the text of an element; what stands in different lines or boxes is kept apart."""
-    from lxml import etree
-
-    parts: list[str] = []
-    for event, inner in etree.iterwalk(element, events=("start", "end")):
-        if inner.tag in _BREAKS or inner.tag == "br":
-            parts.append(" ")
-        if event == "start":
-            parts.append(inner.text or "")
-        elif inner is not element:
-            parts.append(inner.tail or "")
-    return "".join(parts)
+    return [] if len(rows) < 2 or not wide or any(len(text_of(cell)) > _MAX_CELL for cell in cells) else rows
 
 
 def _document(pieces: Sequence[_Piece], title: str, warnings: tuple[str, ...]) -> Document:
@@ -387,7 +347,3 @@ def _document(pieces: Sequence[_Piece], title: str, warnings: tuple[str, ...]) -
 
 def _squash(text: str) -> str:
     return _SPACE.sub(" ", text).strip()
-
-
-def _key(text: str) -> str:
-    return "".join(filter(str.isalnum, text))

@@ -29,6 +29,7 @@ CONTENT = """
 <blockquote>Quoted.</blockquote>
 """
 MENU = '<div class="top-menu"><ul><li><a href="/">Start page</a></li><li><a href="/shop">Web shop</a></li></ul></div>'
+PROSE = "<p>The caretaker counted the crates twice, and wrote the totals down in the ledger of the depot.</p>"
 TAGS = ("p", "div", "table", "tr", "td", "ul", "ol", "li", "h1", "a", "pre", "main", "nav")
 PIECES = [*(f"<{tag}>" for tag in TAGS), *(f"</{tag}>" for tag in TAGS), "<a href=x>", "<br>", "<!--", "-->", "&amp;"]
 PIECES += ["<td rowspan=2>", "<td colspan=3>", "text", " ", "中", "\0"]
@@ -73,6 +74,83 @@ def test_all_content_is_kept_in_order_and_the_menu_is_not(body: str) -> None:
     ]
     assert [b.header for b in document.blocks if b.kind == "table_row"] == ["", "Part | Net", "Part | Net"]
     assert document.title == "Guide & more"
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        '<section id="related-work" class="level2"><h2>Related work</h2>{}</section>',
+        '<section id="related-work-1"><span id="other"></span><h2><b>2.</b> Related work</h2>{}</section>',
+        '<div class="section" id="sec-footer"><h2>Related work</h2>{}</div>',
+        '<h2 class="page-header" id="related-work">Related work</h2>{}',
+    ],
+    ids=["pandoc", "numbered", "docutils", "heading"],
+)
+def test_a_section_is_no_furniture_for_an_id_made_from_its_heading(section: str) -> None:
+    body = f"<h2>Introduction</h2>{PROSE}{section.format(PROSE)}<h2>Methods</h2>{PROSE}"
+    document = parse_html(page(body))
+    assert [text[-12:] for text in texts(document, "heading")] == ["Introduction", "Related work", "Methods"]
+    assert len(texts(document, "paragraph")) == 3
+
+
+def test_a_title_stays_with_what_stands_beside_it() -> None:
+    title = "<h1>Depot survey</h1><p class='author'>Ann Lee</p>"
+    main = f"<main>{PROSE}<h2>Totals</h2>{PROSE}</main>"
+    for header in (f"<div class='page-header'>{title}</div>", f"<header><div>{MENU}{title}</div></header>"):
+        for rest in (main, f"<article>{PROSE}</article><h2>Totals</h2>{PROSE}", f"{PROSE}<h2>Totals</h2>{PROSE}"):
+            document = parse_html(page(header + rest))
+            assert texts(document)[:2] == ["Depot survey", "Ann Lee"]
+            assert "shop" not in document.text
+            assert document.blocks[-1].heading == ("Depot survey", "Totals")
+    assert texts(parse_html(page(f"<aside class='sidebar'>{title}</aside>{main}")))[0] == "Depot survey"
+
+
+def test_the_name_of_a_site_is_no_title_of_a_main_content_that_has_one() -> None:
+    document = parse_html(page(f"<header><h1>Depot News</h1></header><main><h1>Flood</h1>{PROSE}</main>"))
+    assert texts(document, "heading") == ["Flood"]
+
+
+def test_what_stands_around_a_single_article_is_judged_as_on_other_pages() -> None:
+    linked = "<p><a href=x>See how the crates were counted.</a></p>"
+    rest = "<h2>Appendix</h2><p>The keys that were lost.</p><table><tr><td>7</td><td>the porter</td></tr></table>"
+    body = f"{MENU}<h1>Survey</h1><p>Ordered in May.</p><article>{PROSE}{linked}</article>{rest}"
+    document = parse_html(page(body))
+    assert texts(document)[:2] == ["Survey", "Ordered in May."]
+    assert "See how" in document.text
+    assert document.text.endswith("Appendix\n\nThe keys that were lost.\n\n7\n\nthe porter")
+    assert "shop" not in document.text
+
+
+def test_white_space_is_no_reason_to_doubt_a_main_content() -> None:
+    space = "<div> \n </div>" * 500
+    assert texts(parse_html(page(f"<div>Press S to search.</div>{space}<main><p>Welcome.</p></main>"))) == ["Welcome."]
+
+
+def test_notes_stay_in_an_aside() -> None:
+    notes = "<aside role=doc-endnotes><ol><li>Twice, to be sure.</li></ol></aside>"
+    assert texts(parse_html(page(f"<h1>Survey</h1>{PROSE * 3}{notes}")))[-1] == "1. Twice, to be sure."
+
+
+def test_captions_stay_that_only_screen_readers_skip() -> None:
+    figure = '<figure><img alt="The quay"><figcaption aria-hidden="true">The quay</figcaption></figure>'
+    assert "The quay" in texts(parse_html(page(f"{PROSE}{figure}")))
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("hidden", ["hidden", "style='color: red; display:none'", "style='visibility: hidden'"])
+def test_what_is_hidden_is_left_out_unless_it_is_most_of_the_page(hidden: str, whole: bool) -> None:
+    secret = f"<div {hidden}><p>Preheader {hidden.split('=')[0]}</p></div>"
+    for body in (f"{secret}{PROSE}", f"<main>{secret}{PROSE}</main>", f"<article>{PROSE}{secret}</article>"):
+        assert "Preheader" not in parse_html(page(body), whole=whole).text
+    assert len(texts(parse_html(page(f"<p>Loading</p><div {hidden}>{PROSE * 2}</div>"), whole=whole))) == 3
+
+
+def test_what_is_shown_on_demand_stays() -> None:
+    panels = (
+        "<div hidden role=tabpanel>Tab</div><button aria-controls='a b'>More</button><div hidden id=b>Answer</div>"
+        "<p hidden=until-found>Found</p><span style='display: none'><math>x = 1</math></span>"
+    )
+    assert texts(parse_html(page(f"<main>{PROSE}{panels}</main>")))[1:] == ["Tab", "Answer", "Found", "x = 1"]
 
 
 def test_control_characters_do_no_harm() -> None:
@@ -230,8 +308,12 @@ def test_nesting_beyond_reason_is_a_failure_not_a_silent_loss() -> None:
         "<table>" + ("<tr>" + "<td rowspan=9999 colspan=9999>a" * 50) * 500 + "</table>",
         "<button>a</button>b" * 10_000,
         "<" * 500_000,
+        "<header>" * 1900 + "<p>x</p>" * 5000,
+        "<div hidden>" * 1900 + "<math>x</math>" + "<p>x</p>" * 5000,
+        "<div id=nav><h1>" * 900 + "<p>x</p>" * 5000,
+        "<header><h1>x</h1></header>" * 5000 + "<main>x</main>",
     ],
-    ids=["navs", "named", "links", "rows", "spans", "buttons", "lt"],
+    ids=["navs", "named", "links", "rows", "spans", "buttons", "lt", "headers", "hidden", "sections", "titles"],
 )
 def test_hostile_pages_are_read_in_seconds(source: str) -> None:
     start = time.perf_counter()
