@@ -118,9 +118,32 @@ def test_a_long_line_of_ascii_costs_neither_time_nor_certainty(end: str) -> None
     assert time.monotonic() - began < 2
 
 
+@pytest.mark.parametrize("piece", ["£45.00", "Ø 12 mm", "Ø12", "12 × 15", "12×15", "£5m", "Ça va", "Æther"])
+def test_signs_and_lone_letters_are_no_cyrillic(piece: str) -> None:
+    text = f"Item,Remark\nSpare gasket,{piece}\nFuse box,{piece}\n"
+    decoded, (warning,) = decode(text.encode("cp1252"))
+    assert decoded == text and "read as cp1252" in warning
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("邱海,深圳,采购,611\n钟桂,武汉,销售,560\n高勇磊,苏州,采购,430\n高燕涛,深圳,助理,469", "gb18030"),
+        ("李娜,上海,技术部,12\n张伟,南京,人事,45\n", "gb18030"),
+        ("張偉,桃園,人事,45\n劉洋,嘉義,客服,31\n", "big5hkscs"),
+        ("Насос,шт,5\nКран шаровой,шт,12\n", "koi8_r"),
+        ("АЗС № 5\nИванов И. И.\n", "cp1251"),
+    ],
+)
+def test_short_lists_are_no_words_in_mixed_case(text: str, encoding: str) -> None:
+    assert decode(text.encode(encoding))[0] == text
+
+
 def test_what_could_be_anything_is_doubtful() -> None:
     assert "doubtful" in decode("Łódź i Kraków, zażółć gęślą jaźń".encode("cp1250"))[1][0]
     assert "doubtful" in decode(b"a\xb0\xa1")[1][0]
+    for few in ("李娜", "高勇磊苏"):
+        assert "doubtful" in decode(f"The form of {few} was signed on 4 May.".encode("gb18030"))[1][0]
     assert "doubtful" not in decode(CHINESE.encode("gb18030"))[1][0]
 
 
