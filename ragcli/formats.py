@@ -90,7 +90,7 @@ FORMATS: tuple[FormatInfo, ...] = (
         "sheets by name, rows with their header, values as they are shown, comments",
         "charts, text boxes, pictures, external links, macros",
     ),
-    FormatInfo("csv", "CSV and TSV", (".csv", ".tsv"), "rows with their header, title lines above it", version=2),
+    FormatInfo("csv", "CSV and TSV", (".csv", ".tsv"), "rows with their header, title lines above it", version=3),
     FormatInfo(
         "epub",
         "EPUB",
