@@ -97,7 +97,7 @@ FORMATS: tuple[FormatInfo, ...] = (
         (".epub",),
         "title, authors, chapters in reading order with their headings or the titles of the navigation",
         "pictures, the navigation itself, numbers of printed pages",
-        version=2,
+        version=3,
     ),
     FormatInfo(
         "mail",

@@ -93,7 +93,7 @@ def _tables(text: str) -> Iterator[Iterator[_Record]]:
 
 
 def _width(fields: Sequence[str]) -> int:
-    return sum(bool(field.strip()) for field in fields)
+    return sum(map(bool, map(str.strip, fields)))
 
 
 def _records(text: str) -> Iterator[_Record]:
