@@ -31,18 +31,21 @@ FORMATS: tuple[FormatInfo, ...] = (
         "Markdown",
         (".md", ".markdown", ".mdown", ".mkd"),
         "headings, lists, tables with their header row, code, front matter",
+        version=2,
     ),
     FormatInfo(
         "text",
         "plain text",
         (".txt", ".text", ".log", ".org", ".adoc", ".tex", ".srt", ".vtt"),
         "paragraphs and lists, in any usual encoding",
+        version=2,
     ),
     FormatInfo(
         "rst",
         "reStructuredText",
         (".rst", ".rest"),
         "headings, lists, tables with their header row, code, notes, comments",
+        version=2,
     ),
     FormatInfo(
         "html",
@@ -50,6 +53,7 @@ FORMATS: tuple[FormatInfo, ...] = (
         (".html", ".htm", ".xhtml"),
         "headings, paragraphs, lists, tables with their header row, code",
         "menus, footers, scripts, hidden text",
+        version=2,
     ),
     FormatInfo(
         "pdf",
@@ -116,7 +120,11 @@ FORMATS: tuple[FormatInfo, ...] = (
         "pictures, other rich output",
     ),
     FormatInfo(
-        "json", "JSON", (".json", ".jsonl", ".ndjson"), "records, under the keys above them and their own names"
+        "json",
+        "JSON",
+        (".json", ".jsonl", ".ndjson"),
+        "records, under the keys above them and their own names",
+        version=2,
     ),
     FormatInfo(
         "code",
@@ -128,7 +136,7 @@ FORMATS: tuple[FormatInfo, ...] = (
             *(".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf", ".properties", ".xml"),
         ),
         "functions, classes and sections as headings where the language is known, else paragraphs",
-        version=2,
+        version=3,
     ),
 )
 

@@ -162,6 +162,52 @@ def test_a_few_broken_bytes_do_not_change_the_encoding() -> None:
     assert "not valid UTF-8" in warning
 
 
+def test_a_stray_byte_does_not_change_utf8_of_which_there_is_little() -> None:
+    text, (warning,) = decode("Café — the minutes of May.".encode() + b"\x92\n")
+    assert text == "Café — the minutes of May.\ufffd\n"
+    assert "1 characters are not valid UTF-8" in warning
+
+
+def test_a_short_name_is_not_utf8_by_chance() -> None:
+    for name, encoding in (("홍길동", "cp949"), ("武汉", "gb18030"), ("花蓮", "big5")):
+        assert "not UTF-8" in decode(name.encode(encoding))[1][0]
+
+
+POLISH = "Pan Wiśniewski przewiózł 44 stare skrzynie do łódzkiego archiwum."
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        '<?xml version="1.0" encoding="ISO-8859-2"?>',
+        "<?xml version='1.0' encoding='windows-1250' standalone='yes'?>",
+        "# -*- coding: latin-2 -*-",
+        "#!/usr/bin/env python\r\n# vim: set fileencoding=iso-8859-2 :",
+        "// -*- mode: c; coding: latin-2 -*-",
+    ],
+)
+def test_what_the_text_says_it_is_in_is_believed(declaration: str) -> None:
+    text = f"{declaration}\n{POLISH}\n"
+    assert decode(text.encode("cp1250" if "1250" in declaration else "latin2")) == (text, ())
+
+
+def test_a_declaration_is_believed_only_where_the_bytes_agree() -> None:
+    for declared in ("iso-8859-2", "gb2312", "no-such", "hex"):
+        text = f'<?xml version="1.0" encoding="{declared}"?>\n{RUSSIAN}'
+        assert decode(text.encode()) == (text, ())
+    for declared in ("gb2312", "euc-jp", "no-such", "hex"):
+        text = f'<?xml version="1.0" encoding="{declared}"?>\n{FRENCH}'
+        decoded, (warning,) = decode(text.encode("latin-1"))
+        assert decoded == text and "guess" in warning
+    assert "guess" in decode(f"print()\n\n# coding: latin-2\n{POLISH}".encode("latin2"))[1][0]
+
+
+def test_japanese_by_escape_sequences_is_read() -> None:
+    assert decode(f"{JAPANESE}\r\nABC ｱ\n".encode("iso2022_jp_ext")) == (f"{JAPANESE}\r\nABC ｱ\n", ())
+    for other in ("\x1b[31mred\x1b[0m $B\n", "\x1b$Bx", f"\x1b$B{CHINESE}"):
+        assert decode(other.encode()) == (other, ())
+
+
 def test_nul_is_kept_and_reported() -> None:
     assert decode(b"some text\0 with one") == ("some text\0 with one", ("holds NUL characters",))
 
