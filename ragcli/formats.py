@@ -31,18 +31,21 @@ FORMATS: tuple[FormatInfo, ...] = (
         "Markdown",
         (".md", ".markdown", ".mdown", ".mkd"),
         "headings, lists, tables with their header row, code, front matter",
+        version=2,
     ),
     FormatInfo(
         "text",
         "plain text",
         (".txt", ".text", ".log", ".org", ".adoc", ".tex", ".srt", ".vtt"),
         "paragraphs and lists, in any usual encoding",
+        version=2,
     ),
     FormatInfo(
         "rst",
         "reStructuredText",
         (".rst", ".rest"),
         "headings, lists, tables with their header row, code, notes, comments",
+        version=2,
     ),
     FormatInfo(
         "html",
@@ -91,7 +94,7 @@ FORMATS: tuple[FormatInfo, ...] = (
         "sheets by name, rows with their header, values as they are shown, comments",
         "charts, text boxes, pictures, external links, macros",
     ),
-    FormatInfo("csv", "CSV and TSV", (".csv", ".tsv"), "rows with their header, title lines above it", version=2),
+    FormatInfo("csv", "CSV and TSV", (".csv", ".tsv"), "rows with their header, title lines above it", version=3),
     FormatInfo(
         "epub",
         "EPUB",
@@ -118,7 +121,11 @@ FORMATS: tuple[FormatInfo, ...] = (
         version=2,
     ),
     FormatInfo(
-        "json", "JSON", (".json", ".jsonl", ".ndjson"), "records, under the keys above them and their own names"
+        "json",
+        "JSON",
+        (".json", ".jsonl", ".ndjson"),
+        "records, under the keys above them and their own names",
+        version=2,
     ),
     FormatInfo(
         "code",
@@ -130,7 +137,7 @@ FORMATS: tuple[FormatInfo, ...] = (
             *(".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf", ".properties", ".xml"),
         ),
         "functions, classes and sections as headings where the language is known, else paragraphs",
-        version=2,
+        version=3,
     ),
 )
 

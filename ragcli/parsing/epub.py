@@ -191,7 +191,7 @@ def _add_chapters(
             continue
         _add_chapter(builder, page, titles.get(name, []))
         warnings += [f"chapter {_shown(name)}: {warning}" for warning in page.warnings]
-        if b"</html" not in data[-_TAIL:].lower():
+        if b"</html" not in data[-_TAIL:].replace(b"\0", b"").lower():  # without the zeros, UTF-16 reads as ASCII
             warnings.append(f"chapter {_shown(name)}: its end is missing")
         read += 1
     if empty > read:  # covers, plates and blank pages stand in every book

@@ -36,7 +36,7 @@ _RUSSIAN = "оеаинтсрвлкмдпуяыьгзбч"
 _CYRILLIC = "".join(map(chr, range(0x410, 0x450))) + "Ёё"
 _KANA = "".join(map(chr, range(0x3041, 0x3094)))
 _KATAKANA = "".join(map(chr, range(0x30A1, 0x30F7))) + "ー"
-_LATIN = "äöüßÄÖÜéèêëàâáãåçíîïñóôõúùûøæœØÅÉÀ–—’‘“”„…°«»€£§©®·±×µ²³½¿¡\xa0"
+_LATIN = "äöüßÄÖÜéèêëàâáãåçíîïñóôõúùûøæœØÅÉÀÇÆ–—’‘“”„…°«»€£§©®·±×µ²³½¿¡\xa0"
 _PUNCTUATION = "、。，：；！？（）「」『』《》“”‘’—…・　％～【】"
 _ASCII = "".join(map(chr, range(0x20, 0x7F))) + "\t\n\r"
 
@@ -48,8 +48,14 @@ _TOO_FEW, _TOO_LOW, _TOO_CLOSE = 6, 0.45, 0.25
 """A guess is doubtful where fewer bytes speak for it, where its score is lower, or where the next comes closer."""
 _LEAST = -0.2
 _BROKEN = -2.0
-_ODD = re.compile(r"[а-яё][А-ЯЁ]|[A-Za-z][А-яЁё]|[А-яЁё][A-Za-z]|[\xc0-\xff]{3}|[³²£±»]\w|\w¿")
-"""What is rare where single bytes are letters: capitals and signs inside a word, two alphabets in it, many accents."""
+_ODD = re.compile(
+    r"[а-яё](?=[А-ЯЁ])|[А-ЯЁ]{2}(?=[а-яё])|[A-Za-z─-╬№](?=[А-яЁё])|[А-яЁё](?=[A-Za-z─-╬№])|(?<![А-яЁё])[А-яЁё](?![А-яЁё])"
+    r"|[\xa1-\xff](?=[\xa1-\xff])|[£±][^\W\d]|[³²»]\w|\w¿"
+)
+"""What is rare where single bytes are letters.
+
+Capitals and signs inside a word, two alphabets in it, a Cyrillic letter that is no part of a word, accents in a row.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ragcli.errors import ParseFailed
-from ragcli.parsing.charsets import decode_labelled
 from ragcli.parsing.decode import decode
 from ragcli.parsing.html_elements import (
     BREAKS,
@@ -37,7 +36,6 @@ from ragcli.parsing.numbering import write_number
 from ragcli.records import Block, BlockKind, Document
 
 _DECLARED = re.compile(rb"(?:<meta[^>]{0,200}?charset|<\?xml[^>]{0,100}?encoding)\s*=\s*[\"']?\s*([\w-]{2,30})", re.I)
-_DECLARABLE = re.compile(r"gb|big5|shift|sjis|x-sjis|euc|ks_c|iso-|latin|windows-|cp\d|koi8|us-ascii", re.I)
 _NOTE_MARKS = "//a[contains(@href, '#')][sup or parent::sup or @role='doc-noteref' or @*[name()='epub:type']='noteref']"
 _NOTE_MARK = re.compile(r"\d{1,4}|[a-z*†‡§]{1,3}")
 _ITEMS = frozenset(("li", "dt", "dd"))
@@ -75,7 +73,8 @@ def parse_html(data: bytes, *, whole: bool = False) -> Document:
     Where the `whole` page is content (a chapter, a mail), nothing but scripts, page numbers and hidden text is left
     out. Raises ParseFailed where there is no text in it, or its elements are nested too deeply to be read.
     """
-    source, warnings = _decode(data)
+    named = _DECLARED.search(data[:4096])
+    source, warnings = decode(data, named[1].decode("ascii", "replace").lower() if named else "")
     root = _parse(source)
     titles = root.xpath("//head//title") or root.xpath("//title")
     title = _squash(titles[0].text or "")[:_MAX_HEADING] if titles else ""
@@ -85,22 +84,6 @@ def parse_html(data: bytes, *, whole: bool = False) -> Document:
     if not pieces:
         raise ParseFailed("no text")
     return _document(pieces, title, warnings)
-
-
-def _decode(data: bytes) -> tuple[str, tuple[str, ...]]:
-    """Decode as UTF-8 where the bytes allow it, else as the page declares if nearly all do, else by guess."""
-    named = _DECLARED.search(data[:4096])
-    label = named[1].decode("ascii", "replace").lower() if named else ""
-    if _DECLARABLE.match(label):
-        try:
-            return data.decode("utf-8"), ()
-        except UnicodeDecodeError:
-            pass
-        text = decode_labelled(data, label, "replace") or ""
-        broken = text.count("\ufffd")
-        if text and broken * 50 <= sum(character > "\x7f" for character in text):
-            return text, (f"{broken} characters are not valid {label} and were replaced",) if broken else ()
-    return decode(data)
 
 
 def _parse(source: str) -> Any:

@@ -118,9 +118,32 @@ def test_a_long_line_of_ascii_costs_neither_time_nor_certainty(end: str) -> None
     assert time.monotonic() - began < 2
 
 
+@pytest.mark.parametrize("piece", ["£45.00", "Ø 12 mm", "Ø12", "12 × 15", "12×15", "£5m", "Ça va", "Æther"])
+def test_signs_and_lone_letters_are_no_cyrillic(piece: str) -> None:
+    text = f"Item,Remark\nSpare gasket,{piece}\nFuse box,{piece}\n"
+    decoded, (warning,) = decode(text.encode("cp1252"))
+    assert decoded == text and "read as cp1252" in warning
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("邱海,深圳,采购,611\n钟桂,武汉,销售,560\n高勇磊,苏州,采购,430\n高燕涛,深圳,助理,469", "gb18030"),
+        ("李娜,上海,技术部,12\n张伟,南京,人事,45\n", "gb18030"),
+        ("張偉,桃園,人事,45\n劉洋,嘉義,客服,31\n", "big5hkscs"),
+        ("Насос,шт,5\nКран шаровой,шт,12\n", "koi8_r"),
+        ("АЗС № 5\nИванов И. И.\n", "cp1251"),
+    ],
+)
+def test_short_lists_are_no_words_in_mixed_case(text: str, encoding: str) -> None:
+    assert decode(text.encode(encoding))[0] == text
+
+
 def test_what_could_be_anything_is_doubtful() -> None:
     assert "doubtful" in decode("Łódź i Kraków, zażółć gęślą jaźń".encode("cp1250"))[1][0]
     assert "doubtful" in decode(b"a\xb0\xa1")[1][0]
+    for few in ("李娜", "高勇磊苏"):
+        assert "doubtful" in decode(f"The form of {few} was signed on 4 May.".encode("gb18030"))[1][0]
     assert "doubtful" not in decode(CHINESE.encode("gb18030"))[1][0]
 
 
@@ -137,6 +160,52 @@ def test_a_few_broken_bytes_do_not_change_the_encoding() -> None:
     assert text.replace("\ufffd", "")[:9] == CHINESE[:9]
     assert text.endswith(CHINESE[-20:])
     assert "not valid UTF-8" in warning
+
+
+def test_a_stray_byte_does_not_change_utf8_of_which_there_is_little() -> None:
+    text, (warning,) = decode("Café — the minutes of May.".encode() + b"\x92\n")
+    assert text == "Café — the minutes of May.\ufffd\n"
+    assert "1 characters are not valid UTF-8" in warning
+
+
+def test_a_short_name_is_not_utf8_by_chance() -> None:
+    for name, encoding in (("홍길동", "cp949"), ("武汉", "gb18030"), ("花蓮", "big5")):
+        assert "not UTF-8" in decode(name.encode(encoding))[1][0]
+
+
+POLISH = "Pan Wiśniewski przewiózł 44 stare skrzynie do łódzkiego archiwum."
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        '<?xml version="1.0" encoding="ISO-8859-2"?>',
+        "<?xml version='1.0' encoding='windows-1250' standalone='yes'?>",
+        "# -*- coding: latin-2 -*-",
+        "#!/usr/bin/env python\r\n# vim: set fileencoding=iso-8859-2 :",
+        "// -*- mode: c; coding: latin-2 -*-",
+    ],
+)
+def test_what_the_text_says_it_is_in_is_believed(declaration: str) -> None:
+    text = f"{declaration}\n{POLISH}\n"
+    assert decode(text.encode("cp1250" if "1250" in declaration else "latin2")) == (text, ())
+
+
+def test_a_declaration_is_believed_only_where_the_bytes_agree() -> None:
+    for declared in ("iso-8859-2", "gb2312", "no-such", "hex"):
+        text = f'<?xml version="1.0" encoding="{declared}"?>\n{RUSSIAN}'
+        assert decode(text.encode()) == (text, ())
+    for declared in ("gb2312", "euc-jp", "no-such", "hex"):
+        text = f'<?xml version="1.0" encoding="{declared}"?>\n{FRENCH}'
+        decoded, (warning,) = decode(text.encode("latin-1"))
+        assert decoded == text and "guess" in warning
+    assert "guess" in decode(f"print()\n\n# coding: latin-2\n{POLISH}".encode("latin2"))[1][0]
+
+
+def test_japanese_by_escape_sequences_is_read() -> None:
+    assert decode(f"{JAPANESE}\r\nABC ｱ\n".encode("iso2022_jp_ext")) == (f"{JAPANESE}\r\nABC ｱ\n", ())
+    for other in ("\x1b[31mred\x1b[0m $B\n", "\x1b$Bx", f"\x1b$B{CHINESE}"):
+        assert decode(other.encode()) == (other, ())
 
 
 def test_nul_is_kept_and_reported() -> None:

@@ -38,14 +38,18 @@ def page(body: str) -> str:
     return f"<?xml version='1.0' encoding='utf-8'?>{XHTML}<head><title/></head><body>{body}</body></html>"
 
 
-def epub(chapters: Mapping[str, str], more: Mapping[str, str] | None = None, extra_items: str = "") -> bytes:
+def epub(chapters: Mapping[str, str | bytes], more: Mapping[str, str] | None = None, extra_items: str = "") -> bytes:
     """Return a book whose spine names `chapters` in this order; `more` are other members."""
     opf = OPF.format(
         metadata=METADATA,
         items="".join(item(name) for name in chapters) + extra_items,
         spine="".join(f'<itemref idref="{name}"/>' for name in chapters),
     )
-    members = {"mimetype": "application/epub+zip", "META-INF/container.xml": CONTAINER, "OEBPS/book.opf": opf}
+    members: dict[str, str | bytes] = {
+        "mimetype": "application/epub+zip",
+        "META-INF/container.xml": CONTAINER,
+        "OEBPS/book.opf": opf,
+    }
     members |= {f"OEBPS/{name.replace('%20', ' ')}": body for name, body in chapters.items() if body}
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -247,3 +251,9 @@ def test_what_a_damaged_book_lost_is_told() -> None:
         metadata=METADATA, items=item("c1.xhtml"), spine='<itemref idref="c1.xhtml"/><itemref idref="c9.xhtml"/>'
     )})  # fmt: skip
     assert parse_epub(listed).warnings == ("1 chapter that it lists is not in it",)
+
+
+def test_a_chapter_in_utf16_has_its_end() -> None:
+    wide = page("<p>one</p>").replace("utf-8", "utf-16")
+    assert not parse_epub(epub({"c1.xhtml": wide.encode("utf-16")})).warnings
+    assert parse_epub(epub({"c1.xhtml": wide[:-20].encode("utf-16")})).warnings

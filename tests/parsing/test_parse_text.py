@@ -129,3 +129,35 @@ def test_csv_a_column_without_a_name_makes_no_group() -> None:
     assert parse_csv(",name,city\n0,Ann,Oslo\n1,Ben,Rome\n").blocks[1].header == ",name,city"
     for title in ("Made by,tool", "Notes:,,,none of it worked"):
         assert parse_csv(f"{title}\na,b,c,d\n1,2,3,4\n").blocks[-1].header == "a,b,c,d"
+
+
+@pytest.mark.parametrize("gap", ["", ",,"], ids=["empty line", "empty record"])
+def test_csv_names_with_their_values_above_the_header_are_paragraphs(gap: str) -> None:
+    document = parse_csv(f"Report,Stock list\nMade,2014-03-04\n{gap}\nItem,Quantity,Place\nbox,12,bay 7\nurn,4,attic\n")
+    assert texts(document, "paragraph") == ["Report,Stock list", "Made,2014-03-04", *filter(None, [gap])]
+    assert [b.header for b in document.blocks if b.kind == "table_row"] == ["", *["Item,Quantity,Place"] * 2]
+
+
+@pytest.mark.parametrize("gap", ["\n", "\n\n\n", ",,\n", "\nTable 2\n", "\nTable 2\n\n"])
+@pytest.mark.parametrize(
+    "second", ["Person,City,Phone\nAnn,Leeds,12\n", "Person,Age\nAnn,40\nBob,41\n", "A,2024\nx,3\n"]
+)
+def test_csv_a_table_after_an_empty_line_has_its_own_header(gap: str, second: str) -> None:
+    document = parse_csv(f"Item,Quantity\nbox,12\nurn,3\n{gap}{second}")
+    header, *rows = second.splitlines()
+    found = dict(zip(texts(document), (b.header for b in document.blocks), strict=True))
+    assert found["urn,3"] == "Item,Quantity" and found[header] == found.get("Table 2", "") == ""
+    assert [found[row] for row in rows] == [header] * len(rows)
+
+
+@pytest.mark.parametrize(
+    "more", ["Ann,Leeds,\nBob,York,7\n", "Ann,Leeds,unknown\n", "Ann\nBob,York,7\n", "1,2,3\nA,B,C\n"]
+)
+def test_csv_rows_after_an_empty_line_go_on_under_the_header(more: str) -> None:
+    document = parse_csv(f"Person,City,Phone\nEve,Hull,5\nJim,Bath,6\n\n{more}\nZoe,Deal,8\n")
+    assert [b.header for b in document.blocks] == ["", *["Person,City,Phone"] * (3 + more.count("\n"))]
+
+
+def test_csv_with_an_empty_line_after_every_record_is_one_table() -> None:
+    document = parse_csv("Person,Age\n\n" + "Ann,40\n\nBob,x\n\n" * 20)
+    assert [b.header for b in document.blocks] == ["", *["Person,Age"] * 40]
