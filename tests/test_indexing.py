@@ -239,6 +239,27 @@ def test_a_file_that_cannot_be_read_any_more_keeps_its_version(
     assert report.documents == 3
 
 
+def test_a_file_that_a_link_has_replaced_goes(
+    index: Index, docs: Path, tmp_path: Path, hashing: HashingEmbedder
+) -> None:
+    """What is not followed holds nothing of its own; a link to nothing may lead to a drive that is away."""
+    ingest(index, hashing, docs)
+    (tmp_path / "outside.md").write_text("Far away.")
+    for name, target in ("a.md", docs / "b.txt"), ("sub/c.md", tmp_path / "outside.md"):
+        (docs / name).unlink()
+        (docs / name).symlink_to(target)
+    report = ingest(index, hashing, docs)
+    assert (report.removed, sources(index)) == (2, ["b.txt"])
+    assert set(reasons(report.skipped, docs).values()) == {
+        "a link to what is read anyway",
+        "a link that leads out of the folder",
+    }
+    (docs / "b.txt").unlink()
+    (docs / "b.txt").symlink_to(tmp_path / "away" / "b.txt")
+    assert ingest(index, hashing, docs).removed == 0
+    assert sources(index) == ["b.txt"]
+
+
 # --- failures --------------------------------------------------------------------------------------------------
 
 

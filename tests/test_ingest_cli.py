@@ -185,6 +185,30 @@ def test_removing_more_than_half_needs_a_yes(ragcli: Ragcli, docs: Path) -> None
     assert ragcli("search", "slate roof", "--json").json["hits"] == []
 
 
+def test_a_dry_run_tells_what_needs_a_yes(ragcli: Ragcli, docs: Path) -> None:
+    ragcli("ingest", docs)
+    (docs / "pump.md").unlink()
+    (docs / "roof.md").unlink()
+    kept = [{"path": str(docs), "reason": "2 of 3 files are gone; --yes removes them"}]
+    for flags, removed, warnings in ([], 0, kept), (["--yes"], 2, []):
+        for done in (ragcli("ingest", docs, "--dry-run", *flags, "--json"), ragcli("ingest", docs, *flags, "--json")):
+            assert (done.json["removed"], done.json["warnings"]) == (removed, warnings)
+
+
+def test_what_a_file_held_before_it_broke_is_kept_and_told(ragcli: Ragcli, docs: Path) -> None:
+    write(docs, "notes", "Notes without a suffix.")
+    ragcli("ingest", docs)
+    write(docs, "pump.md", b"")
+    write(docs, "notes", b"PK\0\0")
+    write(docs, "new.md", b"")
+    for _ in range(2):  # also where it is not tried again
+        done = ragcli("ingest", docs, "--json")
+        assert {one["path"] for one in done.json["warnings"]} == {str(docs / "pump.md"), str(docs / "notes")}
+        assert all("stays in the index; `ragcli forget` removes it" in one["reason"] for one in done.json["warnings"])
+    assert ragcli("forget", docs / "pump.md", "--json").code == 0
+    assert len(ragcli("ingest", docs, "--json").json["warnings"]) == 1
+
+
 def test_what_was_kept_is_asked_about_again(ragcli: Ragcli, docs: Path) -> None:
     """Files that join a folder do not make those that are gone, and were kept, a small part that goes unasked."""
     ragcli("ingest", docs)
@@ -235,6 +259,10 @@ def test_paths_from_a_file(ragcli: Ragcli, docs: Path, tmp_path: Path) -> None:
     done = ragcli("ingest", "--files-from", listed, "--json")
     assert (done.code, done.json["added"]) == (1, 1)
     assert done.json["failed"] == [{"path": "docs/not\nthere", "reason": "no such file or folder"}]
+    done = ragcli("ingest", "--files-from", "-", stdin="x" * 40_000)
+    assert (done.code, error_of(done)[0]) == (2, "- is no list of paths")
+    done = ragcli("ingest", "--files-from", "/dev/zero")
+    assert (done.code, error_of(done)[0]) == (2, "/dev/zero is no list of paths")
     done = ragcli("ingest", "--files-from", tmp_path / "nothing")
     assert done.code == 2 and "no such file" in error_of(done)[0]
 

@@ -208,6 +208,15 @@ def test_hidden_files_are_left_out_and_ours_are_not_even_named(docs: Path) -> No
     assert walked(docs) == (["a.md"], {".env": "hidden", ".hidden": "hidden", "~$a.docx": "hidden"})
 
 
+def test_another_index_is_passed_over(docs: Path) -> None:
+    write(docs, "a.md", "old index/catalog.sqlite3", "old index/writer.lock", "old index/vectors-1/chroma.sqlite3")
+    write(docs, "data/catalog.sqlite3", "data/b.md")
+    (docs / "data" / "catalog.sqlite3").write_bytes(b"SQLite\0")
+    files, skipped = walked(docs)
+    assert files == ["a.md", "data/b.md"]
+    assert skipped == {"old index": "an index of ragcli's", "data/catalog.sqlite3": "binary"}
+
+
 def test_links(docs: Path, tmp_path: Path) -> None:
     write(tmp_path, "secret.md", "outside/x.md")
     write(docs, "real.md", "folder/a.md", ".versions/v3.md")

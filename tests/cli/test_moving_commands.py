@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -69,9 +70,13 @@ def test_what_is_refused(ragcli: Run, docs: Path, tmp_path: Path) -> None:
     data = (tmp_path / "notes.zip").read_bytes()
     (tmp_path / "cut.zip").write_bytes(data[:-100])
     (tmp_path / "altered.zip").write_bytes(data[:200] + b"x" + data[201:])
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("nowhere")
     cases: list[tuple[list[object], int, str]] = [
         (["export", "notes.zip"], 2, "--force replaces it"),
         (["export", docs], 2, "is there already"),
+        (["export", "pipe", "--force"], 2, "give another name"),
+        (["export", "link"], 2, "is there already"),
         (["export", "-"], 2, "exported to a file"),
         (["export", "no/such/folder/notes.zip"], 4, "cannot be written: No such file"),
         (["import", "notes.zip"], 2, "holds 2 documents"),
