@@ -140,6 +140,27 @@ def test_numbers_of_two_columns_join_their_labels() -> None:
     assert text_of(draw).split("\n") == ["Rent 120", "Heat 80 85", "Water 15 16", "Sum 215 $ 226"]
 
 
+def test_a_short_line_on_the_right_does_not_hide_the_next_one_on_the_left() -> None:
+    """pdfium takes the end of a paragraph on the right and the line drawn after it, below on the left, for one line."""
+    right = ["of the pond." if n % 3 == 2 else line for n, line in enumerate(RIGHT[:18])]
+
+    def draw(pdf: FPDF) -> None:
+        for n in range(0, 18, 3):
+            column(pdf, 15, 40 + 6 * n, LEFT[n : n + 3])
+            column(pdf, 110, 45.5 + 6 * n, right[n : n + 3])
+
+    assert text_of(draw).split("\n") == LEFT[:18] + right
+
+
+def test_a_line_on_its_head_stays_whole() -> None:
+    def draw(pdf: FPDF) -> None:
+        column(pdf, 15, 40, LEFT)
+        with pdf.rotation(180, 100, 200):
+            pdf.text(100, 200, "The other side is up")
+
+    assert text_of(draw).split("\n") == [*LEFT, "The other side is up"]
+
+
 def turned(draw: Draw, drawn: int, shown: int) -> Document:
     """Return what is read of a page whose content is turned to the left, and which is shown turned to the right."""
 

@@ -188,7 +188,7 @@ class _Place:
         if not self._find(first):
             return Line(text, start=start)
         size = min(box.top - box.bottom, end_size)
-        if size <= 0 or right < box.left:
+        if size <= 0:
             return Line(text, start=start)
         bold = self._is_bold(first) and (first == last or self._is_bold(last))
         return Line(text, box.left, right, box.bottom, size, bold, start)
