@@ -21,7 +21,7 @@ from ragcli.parsing.building import clean
 from ragcli.parsing.pdf.annotations import UNTICKED, Annotations, Comment, read_annotations
 from ragcli.parsing.pdf.garbled import is_spaced, is_torn
 from ragcli.parsing.pdf.gutters import mark_tables
-from ragcli.parsing.pdf.layout import Box, Line, close_gaps, in_columns, mark_word_gaps, unfold
+from ragcli.parsing.pdf.layout import SPACE, Box, Line, close_gaps, in_columns, mark_word_gaps, unfold
 from ragcli.parsing.pdf.pictures import is_picture
 from ragcli.parsing.pdf.rows import in_rows, join_cells, join_rows, put_beside, put_markers
 from ragcli.parsing.pdf.turning import turn, turns_of
@@ -188,7 +188,7 @@ class _Place:
         if not self._find(first):
             return Line(text, start=start)
         size = min(box.top - box.bottom, end_size)
-        if size <= 0:
+        if size <= 0 or self._strays(start):
             return Line(text, start=start)
         bold = self._is_bold(first) and (first == last or self._is_bold(last))
         return Line(text, box.left, right, box.bottom, size, bold, start)
@@ -201,10 +201,31 @@ class _Place:
             return None
         return Box(box.left, box.right, box.bottom, box.top - box.bottom)
 
+    def straight(self, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Cut a line of a turned page's text where its writing changes direction.
+
+        pdfium takes a running header that stands upright, above a table on its side, for a part of its first row.
+        """
+        bare = text[start:end].strip()
+        first = text.find(bare, start)
+        if bare and self._strays(first) != self._strays(first + len(bare) - 1):
+            for space in SPACE.finditer(text, start, end):
+                if self._strays(space.start() - 1) != self._strays(space.end()):
+                    yield start, space.start()
+                    start = space.end()
+        yield start, end
+
     def unmapped(self) -> float:
         """Return the share of a sample of the page's characters whose font tells no letter."""
         errors = sum(self._pdfium.FPDFText_HasUnicodeMapError(self._raw, at) == 1 for at in self._sample)
         return errors / len(self._sample) if self._sample else 0.0
+
+    def _strays(self, at: int) -> bool:
+        """Return whether a character of a turned page, by its position in the text, is turned otherwise than most."""
+        if not self.turns:
+            return False
+        index = self._pdfium.FPDFText_GetCharIndexFromTextIndex(self._raw, at)
+        return turns_of(self._raw, (index,), self.turns) != self.turns
 
     def _find(self, index: int) -> bool:
         """Put the place of a character into the box that is at hand; return whether it has one."""
@@ -222,11 +243,11 @@ def _placed_lines(text: str, place: _Place, written: Annotations) -> list[Line]:
     """Return the lines of a page in reading order, the cells of a row on one line, with what was `written` on it."""
     if not text.strip() and all(line.text == UNTICKED for line in written.lines):
         return []
-    spans = [match.span() for match in islice(_PRINTED_LINE.finditer(text), _MAX_PLACED + 1)]
-    if len(spans) > _MAX_PLACED or len(text) > _MAX_PAGE:
+    printed = [match.span() for match in islice(_PRINTED_LINE.finditer(text), _MAX_PLACED + 1)]
+    if len(printed) > _MAX_PLACED or len(text) > _MAX_PAGE:
         return [*_plain_lines(text), *written.lines]
     lines: list[Line] = []
-    for start, end in spans:
+    for start, end in (span for whole in printed for span in place.straight(text, *whole)):
         piece = text[start:end]
         bare = piece.strip()
         if bare:
