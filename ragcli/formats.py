@@ -62,7 +62,7 @@ FORMATS: tuple[FormatInfo, ...] = (
         "pages and their labels, headings of the outline or by type, columns in order, tables as rows, filled forms, "
         "comments",
         "running headers and footers, page numbers, garbled pages, pictures",
-        version=3,
+        version=4,
     ),
     FormatInfo(
         "docx",

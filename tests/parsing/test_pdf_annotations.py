@@ -21,13 +21,14 @@ REASONS = b"/Subtype/Widget/FT/Tx/Ff 4096/T(why)/V(The mill is sold.\\rWe move n
 TOWN = b"/Subtype/Widget/FT/Ch/Ff 131072/T(town)/Opt[(Thisted)(Skive)]/V(Skive)/Rect[150 497 300 512]"
 
 
-def page_with(*annotations: bytes, content: bytes = PAGE, form: bool = True) -> Document:
-    """Return what is read of a page that draws `content` and has the annotations."""
+def page_with(*annotations: bytes, content: bytes = PAGE, form: bool = True, shown: int = 0) -> Document:
+    """Return what is read of a page that draws `content`, has the annotations, and is shown turned to the right."""
     first = 7
     numbers = b" ".join(b"%d 0 R" % at for at in range(first, first + len(annotations)))
     fields = b"/AcroForm<</Fields[%s]/DR<</Font<</F1 6 0 R>>>>/DA(/F1 0 Tf)>>" % numbers if form else b""
     fonts = b"/Resources<</Font<</F1 6 0 R>>>>"
-    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]%s/Contents 4 0 R/Annots[%s]>>" % (fonts, numbers)
+    entries = b"/MediaBox[0 0 800 800]/Rotate %d%s/Contents 4 0 R/Annots[%s]" % (shown, fonts, numbers)
+    page = b"<</Type/Page/Parent 2 0 R%s>>" % entries
     data = raw_pdf(
         b"<</Type/Catalog/Pages 2 0 R%s>>" % fields,
         b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
@@ -60,6 +61,13 @@ def test_a_form_is_read_from_the_top_down_in_whatever_order_it_is_drawn() -> Non
     assert page_with(NAME, MARRIED, SINGLE, REASONS, TOWN, content=drawn).text == page_with(
         NAME, MARRIED, SINGLE, REASONS, TOWN
     ).text.replace("\n\n", "\n")
+
+
+def test_a_form_that_is_drawn_sideways_and_shown_upright_reads_as_it_looks() -> None:
+    name = b"/Subtype/Widget/FT/Tx/T(name)/V(Rask)/Rect[85 150 103 300]"
+    reasons = b"/Subtype/Widget/FT/Tx/Ff 4096/T(why)/V(The mill is sold.\\rWe move north.)/Rect[190 50 260 400]"
+    sideways = b"q 0 1 -1 0 800 0 cm %s Q" % PAGE
+    assert page_with(name, reasons, content=sideways, shown=90).text == page_with(NAME, REASONS).text
 
 
 def test_a_page_taken_out_of_its_form_keeps_its_words() -> None:

@@ -163,3 +163,27 @@ def test_short_documents_keep_all() -> None:
         parse_pdf(pdf_of("Head\ntext\n1", "Head\nmore\n2"), Limits(10)).text
         == f"Head\ntext\n1{PAGE_BREAK}Head\nmore\n2"
     )
+
+
+@pytest.mark.parametrize("angle", [90, 270])
+def test_upright_headers_of_a_page_on_its_side_run_with_those_of_the_others(angle: int) -> None:
+    """As reports have it where a table is too wide for the page."""
+    rows = ["Part Interval Team", *(f"{colour} monthly Ann" for colour in COLOURS)]
+
+    def write(pdf: FPDF) -> None:
+        for n, body in enumerate(bodies(6)):
+            pdf.add_page()
+            pdf.text(20, 12, "Report of the mill")
+            if n == 3:
+                with pdf.rotation(angle, 105, 150):
+                    for at, row in enumerate(rows):
+                        for x, cell in zip((20, 80, 140), row.split(), strict=True):
+                            pdf.text(x, 90 + 8 * at, cell)
+            else:
+                pdf.text(20, 40, body)
+            pdf.text(100, 290, f"{n + 1}")
+
+    document = parse_pdf(make_pdf(write), Limits(10))
+    check_blocks(document)
+    assert document.text.split(PAGE_BREAK) == [*bodies(3), "\n".join(rows), *bodies(6)[4:]]
+    assert {b.header for b in document.blocks if b.kind == "table_row"} == {"", rows[0]}

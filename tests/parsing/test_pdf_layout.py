@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
+import pypdf
 import pytest
 from fpdf import FPDF
 from parsing.parsing_helpers import check_blocks, make_pdf
 
 from ragcli.parsing.limits import Limits
 from ragcli.parsing.pdf.document import parse_pdf
+from ragcli.records import Document
 
 LEFT = [f"left line {n} tells of the mill and its wheel" for n in range(24)]
 RIGHT = [f"right line {n} goes on with the pond and fish" for n in range(20)]
@@ -135,3 +138,69 @@ def test_numbers_of_two_columns_join_their_labels() -> None:
         column(pdf, 110, 45, ["85", "16", "$ 226"])
 
     assert text_of(draw).split("\n") == ["Rent 120", "Heat 80 85", "Water 15 16", "Sum 215 $ 226"]
+
+
+def test_a_short_line_on_the_right_does_not_hide_the_next_one_on_the_left() -> None:
+    """pdfium takes the end of a paragraph on the right and the line drawn after it, below on the left, for one line."""
+    right = ["of the pond." if n % 3 == 2 else line for n, line in enumerate(RIGHT[:18])]
+
+    def draw(pdf: FPDF) -> None:
+        for n in range(0, 18, 3):
+            column(pdf, 15, 40 + 6 * n, LEFT[n : n + 3])
+            column(pdf, 110, 45.5 + 6 * n, right[n : n + 3])
+
+    assert text_of(draw).split("\n") == LEFT[:18] + right
+
+
+def test_a_line_on_its_head_stays_whole() -> None:
+    def draw(pdf: FPDF) -> None:
+        column(pdf, 15, 40, LEFT)
+        with pdf.rotation(180, 100, 200):
+            pdf.text(100, 200, "The other side is up")
+
+    assert text_of(draw).split("\n") == [*LEFT, "The other side is up"]
+
+
+def turned(draw: Draw, drawn: int, shown: int) -> Document:
+    """Return what is read of a page whose content is turned to the left, and which is shown turned to the right."""
+
+    def write(pdf: FPDF) -> None:
+        pdf.add_page()
+        draw(pdf)
+
+    writer = pypdf.PdfWriter(io.BytesIO(make_pdf(write)))
+    (page,) = writer.pages
+    page.add_transformation(pypdf.Transformation().translate(-300, -400).rotate(drawn).translate(500, 500))
+    page.mediabox = page.cropbox = pypdf.generic.RectangleObject((0, 0, 1000, 1000))
+    page.rotate(shown)
+    out = io.BytesIO()
+    writer.write(out)
+    document = parse_pdf(out.getvalue(), Limits(10))
+    check_blocks(document)
+    return document
+
+
+TURNS = [(drawn, shown) for drawn in (0, 90, 180, 270) for shown in (0, 90, 180, 270)]
+
+
+@pytest.mark.parametrize(("drawn", "shown"), TURNS)
+def test_columns_of_a_turned_page(drawn: int, shown: int) -> None:
+    assert turned(alternating, drawn, shown).text.split("\n") == LEFT + RIGHT
+
+
+@pytest.mark.parametrize(("drawn", "shown"), TURNS)
+def test_a_turned_table_has_rows_and_a_note_on_its_side_stays_out_of_them(drawn: int, shown: int) -> None:
+    def draw(pdf: FPDF) -> None:
+        for n, row in enumerate([("Part", "Interval", "Team"), ("Pump", "monthly", "Ann"), ("Axle", "yearly", "Cy")]):
+            for x, cell in zip((20, 70, 130), row, strict=True):
+                pdf.text(x, 40 + 7 * n, cell)
+        with pdf.rotation(90, 10, 60):
+            pdf.text(10, 60, "Not to scale")
+
+    document = turned(draw, drawn, shown)
+    assert [(document.text[b.start : b.end], b.kind, b.header) for b in document.blocks] == [
+        ("Part Interval Team", "table_row", ""),
+        ("Pump monthly Ann", "table_row", "Part Interval Team"),
+        ("Axle yearly Cy", "table_row", "Part Interval Team"),
+        ("Not to scale", "paragraph", ""),
+    ]

@@ -12,6 +12,7 @@ from typing import Any
 
 from ragcli.parsing.building import clean, squash
 from ragcli.parsing.pdf.layout import Line
+from ragcli.parsing.pdf.turning import turn
 
 TICKED, UNTICKED = "☒", "☐"
 
@@ -44,8 +45,11 @@ class Annotations:
         return sum(len(line.text) for line in self.lines) + sum(len(comment.text) for comment in self.comments)
 
 
-def read_annotations(page: Any, form: Any) -> Annotations:
-    """Read the annotations of a pdfium page that are shown. `form` is its document's form, or None."""
+def read_annotations(page: Any, form: Any, turns: int) -> Annotations:
+    """Read the annotations of a pdfium page that are shown. `form` is its document's form, or None.
+
+    Their places are those on the page turned to the right by so many quarters.
+    """
     import pypdfium2.raw as pdfium
 
     hidden = pdfium.FPDF_ANNOT_FLAG_HIDDEN | pdfium.FPDF_ANNOT_FLAG_NOVIEW
@@ -62,9 +66,9 @@ def read_annotations(page: Any, form: Any) -> Annotations:
                 continue
             if kind == pdfium.FPDF_ANNOT_WIDGET:
                 fields += 1
-                lines += _placed(annotation, _field(form, annotation))
+                lines += _placed(annotation, _field(form, annotation), turns)
             elif kind == pdfium.FPDF_ANNOT_FREETEXT:
-                lines += _placed(annotation, _string(annotation, b"Contents"))
+                lines += _placed(annotation, _string(annotation, b"Contents"), turns)
             elif kind in _COMMENTS and (text := clean(_string(annotation, b"Contents")).strip()):
                 comments.append(Comment(squash(_string(annotation, b"T"))[:_MAX_AUTHOR], text))
         finally:
@@ -104,7 +108,7 @@ def _text(read: Callable[[Any, int], int]) -> str:
     return bytes(buffer).decode("utf-16-le", "replace").rstrip("\0")
 
 
-def _placed(annotation: Any, text: str) -> Iterator[Line]:
+def _placed(annotation: Any, text: str, turns: int) -> Iterator[Line]:
     """Yield the lines of a text at the place of its annotation: from its top down, or in its middle if it is one."""
     import pypdfium2.raw as pdfium
 
@@ -112,6 +116,7 @@ def _placed(annotation: Any, text: str) -> Iterator[Line]:
     lines = [line for raw in clean(text).split("\n") if (line := squash(raw))]
     if not lines or not pdfium.FPDFAnnot_GetRect(annotation, box):
         return
+    turn(box, turns)
     left, right = sorted((box.left, box.right))
     low, high = sorted((box.bottom, box.top))
     step = (high - low) / len(lines)

@@ -154,11 +154,24 @@ def pieces(line: Line, measure: Measure) -> Iterator[Line]:
 def unfold(line: Line, measure: Measure) -> Iterator[Line]:
     """Cut a line that holds more than its width has room for where the writing goes back to the left.
 
-    pdfium puts several lines into one where their base lines lie near each other, and in lists.
+    pdfium puts several lines into one where their base lines lie near each other, in lists, and where a short line of
+    the right column is drawn before one of the left. A line that ends left of its beginning, and of which not all
+    parts run to the right, is turned or of a script that runs to the left: its place is not known.
     """
-    if not line.size or len(line.text) * 0.3 * line.size < max(line.right - line.left, 20 * line.size):
+    goes_back = line.right < line.left
+    if not line.size or (
+        not goes_back and len(line.text) * 0.3 * line.size < max(line.right - line.left, 20 * line.size)
+    ):
         yield line
         return
+    parts = list(_folds(line, measure))
+    if goes_back and any(part.right < part.left for part in parts):
+        yield Line(line.text, start=line.start)
+    else:
+        yield from parts
+
+
+def _folds(line: Line, measure: Measure) -> Iterator[Line]:
     begin, first = 0, Box(line.left, line.left, line.bottom, line.size)
     for space in SPACE.finditer(line.text):
         before, behind = measure(line.start + space.start() - 1), measure(line.start + space.end())

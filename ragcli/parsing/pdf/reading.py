@@ -21,9 +21,10 @@ from ragcli.parsing.building import clean
 from ragcli.parsing.pdf.annotations import UNTICKED, Annotations, Comment, read_annotations
 from ragcli.parsing.pdf.garbled import is_spaced, is_torn
 from ragcli.parsing.pdf.gutters import mark_tables
-from ragcli.parsing.pdf.layout import Box, Line, close_gaps, in_columns, mark_word_gaps, unfold
+from ragcli.parsing.pdf.layout import SPACE, Box, Line, close_gaps, in_columns, mark_word_gaps, unfold
 from ragcli.parsing.pdf.pictures import is_picture
 from ragcli.parsing.pdf.rows import in_rows, join_cells, join_rows, put_beside, put_markers
+from ragcli.parsing.pdf.turning import turn, turns_of
 
 MAX_TITLE = 200
 
@@ -34,7 +35,7 @@ _MAX_PLACED = 2_000  # lines of one page; one with more is read as plain text
 _MAX_PAGE = 100_000  # characters, likewise
 _LABEL = 100  # characters; a page with more has a text of its own
 _MIN_FIELDS = 5  # of a page that is a form
-_SAMPLE = 50  # characters of a page whose fonts are asked whether they know their letters
+_SAMPLE = 50  # characters of a page that are asked which way they run, and whether their fonts know their letters
 _PASSWORD_NEEDED, _UNKNOWN_ENCRYPTION = 4, 5  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
 
 _PRINTED_LINE = re.compile("[^\r\n\ufffe\x02]*(?:[\ufffe\x02]|\r\n?|\n|$)")
@@ -108,14 +109,13 @@ def read_with_pdfium(data: bytes, max_pages: int) -> PdfText:
         for index in range(len(document)):
             try:
                 page = document[index]
-                words = page.get_textpage()
+                words, place = _upright(page)
                 text = words.get_text_range()
-                written = read_annotations(page.raw, form)
+                written = read_annotations(page.raw, form, place.turns)
                 size = _check_size(size + len(text) + written.size)
-                place = _Place(words.raw)
                 pages.append(tuple(_placed_lines(text, place, written)))
                 comments.append(written.comments)
-                unmapped.append(place.unmapped(words.count_chars()))
+                unmapped.append(place.unmapped())
                 if 0 < sum(len(line.text) for line in pages[-1]) < _LABEL and is_picture(page):
                     pictures.add(index + 1)
                 words.close()
@@ -144,14 +144,35 @@ def _form(document: Any) -> Any:
     return document.formenv and document.formenv.raw
 
 
-class _Place:
-    """Asks pdfium for the places of a page's characters. A call costs about a microsecond, a page's text 3,000."""
+def _upright(page: Any) -> tuple[Any, _Place]:
+    """Return the text of a pdfium page, read as if the page were shown with its writing upright, and the places."""
+    words = page.get_textpage()
+    shown = page.get_rotation() // 90
+    place = _Place(words, shown)
+    if place.turns == shown:
+        return words, place
+    words.close()
+    page.set_rotation(90 * place.turns)
+    words = page.get_textpage()
+    return words, _Place(words, place.turns)
 
-    def __init__(self, raw: Any) -> None:
+
+class _Place:
+    """Asks pdfium for the places of a page's characters. A call costs about a microsecond, a page's text 3,000.
+
+    They are those on the page turned to the right by as many quarters as `turns`, so that its writing is upright.
+    """
+
+    def __init__(self, words: Any, shown: int) -> None:
         import pypdfium2.raw as pdfium
 
-        self._raw = raw
+        self._raw = words.raw
         self._pdfium = pdfium
+        count = words.count_chars()
+        self._sample = [
+            at for at in range(0, count, max(1, count // _SAMPLE)) if not pdfium.FPDFText_IsGenerated(self._raw, at)
+        ]
+        self.turns = turns_of(self._raw, self._sample, shown)
         self._box = pdfium.FS_RECTF()
         self._name = ctypes.create_string_buffer(128)
         self._flags = ctypes.c_int()
@@ -161,13 +182,13 @@ class _Place:
         pdfium, box = self._pdfium, self._box
         first = pdfium.FPDFText_GetCharIndexFromTextIndex(self._raw, start)
         last = pdfium.FPDFText_GetCharIndexFromTextIndex(self._raw, end - 1)
-        if first < 0 or last < 0 or not pdfium.FPDFText_GetLooseCharBox(self._raw, last, box):
+        if first < 0 or last < 0 or not self._find(last):
             return Line(text, start=start)
         right, end_size = box.right, box.top - box.bottom
-        if not pdfium.FPDFText_GetLooseCharBox(self._raw, first, box):
+        if not self._find(first):
             return Line(text, start=start)
         size = min(box.top - box.bottom, end_size)
-        if size <= 0 or right < box.left:
+        if size <= 0 or self._strays(start):
             return Line(text, start=start)
         bold = self._is_bold(first) and (first == last or self._is_bold(last))
         return Line(text, box.left, right, box.bottom, size, bold, start)
@@ -176,18 +197,42 @@ class _Place:
         """Return the place of the character at a position of the page's text."""
         box = self._box
         index = self._pdfium.FPDFText_GetCharIndexFromTextIndex(self._raw, at)
-        if index < 0 or not self._pdfium.FPDFText_GetLooseCharBox(self._raw, index, box):
+        if index < 0 or not self._find(index):
             return None
         return Box(box.left, box.right, box.bottom, box.top - box.bottom)
 
-    def unmapped(self, characters: int) -> float:
+    def straight(self, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Cut a line of a turned page's text where its writing changes direction.
+
+        pdfium takes a running header that stands upright, above a table on its side, for a part of its first row.
+        """
+        bare = text[start:end].strip()
+        first = text.find(bare, start)
+        if bare and self._strays(first) != self._strays(first + len(bare) - 1):
+            for space in SPACE.finditer(text, start, end):
+                if self._strays(space.start() - 1) != self._strays(space.end()):
+                    yield start, space.start()
+                    start = space.end()
+        yield start, end
+
+    def unmapped(self) -> float:
         """Return the share of a sample of the page's characters whose font tells no letter."""
-        asked = [
-            self._pdfium.FPDFText_HasUnicodeMapError(self._raw, at)
-            for at in range(0, characters, max(1, characters // _SAMPLE))
-            if not self._pdfium.FPDFText_IsGenerated(self._raw, at)
-        ]
-        return sum(error == 1 for error in asked) / len(asked) if asked else 0.0
+        errors = sum(self._pdfium.FPDFText_HasUnicodeMapError(self._raw, at) == 1 for at in self._sample)
+        return errors / len(self._sample) if self._sample else 0.0
+
+    def _strays(self, at: int) -> bool:
+        """Return whether a character of a turned page, by its position in the text, is turned otherwise than most."""
+        if not self.turns:
+            return False
+        index = self._pdfium.FPDFText_GetCharIndexFromTextIndex(self._raw, at)
+        return turns_of(self._raw, (index,), self.turns) != self.turns
+
+    def _find(self, index: int) -> bool:
+        """Put the place of a character into the box that is at hand; return whether it has one."""
+        found = self._pdfium.FPDFText_GetLooseCharBox(self._raw, index, self._box)
+        if self.turns:
+            turn(self._box, self.turns)
+        return bool(found)
 
     def _is_bold(self, index: int) -> bool:
         self._pdfium.FPDFText_GetFontInfo(self._raw, index, self._name, len(self._name), self._flags)
@@ -198,11 +243,11 @@ def _placed_lines(text: str, place: _Place, written: Annotations) -> list[Line]:
     """Return the lines of a page in reading order, the cells of a row on one line, with what was `written` on it."""
     if not text.strip() and all(line.text == UNTICKED for line in written.lines):
         return []
-    spans = [match.span() for match in islice(_PRINTED_LINE.finditer(text), _MAX_PLACED + 1)]
-    if len(spans) > _MAX_PLACED or len(text) > _MAX_PAGE:
+    printed = [match.span() for match in islice(_PRINTED_LINE.finditer(text), _MAX_PLACED + 1)]
+    if len(printed) > _MAX_PLACED or len(text) > _MAX_PAGE:
         return [*_plain_lines(text), *written.lines]
     lines: list[Line] = []
-    for start, end in spans:
+    for start, end in (span for whole in printed for span in place.straight(text, *whole)):
         piece = text[start:end]
         bare = piece.strip()
         if bare:
