@@ -195,6 +195,17 @@ def test_a_dry_run_tells_what_needs_a_yes(ragcli: Ragcli, docs: Path) -> None:
             assert (done.json["removed"], done.json["warnings"]) == (removed, warnings)
 
 
+def test_a_source_is_shown_by_its_name_or_its_file(ragcli: Ragcli, docs: Path) -> None:
+    """Two files of the same name are told apart by where they lie."""
+    write(docs, "old/pump.md", "Another pump.")
+    ragcli("ingest", docs)
+    for name in ("old/pump.md", docs / "old" / "pump.md", "docs/old/../old/pump.md"):
+        done = ragcli("show", name, "--json")
+        assert (done.code, done.json["source"]) == (0, "old/pump.md"), done
+    assert ragcli("show", docs / "pump.md", "--json").json["source"] == "pump.md"
+    assert ragcli("show", docs / "no.md").code == 2
+
+
 def test_what_a_file_held_before_it_broke_is_kept_and_told(ragcli: Ragcli, docs: Path) -> None:
     write(docs, "notes", "Notes without a suffix.")
     ragcli("ingest", docs)

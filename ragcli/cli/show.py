@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import time
@@ -74,7 +75,9 @@ def _row(file: StoredFile) -> dict[str, object]:
 
 
 def show(
-    what: Annotated[str, typer.Argument(metavar="SOURCE[:pN]|CHUNK_ID", help="A source, a page of it, or a chunk.")],
+    what: Annotated[
+        str, typer.Argument(metavar="SOURCE[:pN]|CHUNK_ID", help="A source or its file, a page of it, a chunk.")
+    ],
     collection: options.Collections = None,
     index: options.IndexDir = None,
     json: options.Json = False,
@@ -104,7 +107,12 @@ def _find(index: Index, what: str, collection: list[str] | None) -> dict[str, ob
     files = [f for f in index.catalog.files() if not collection or f.collection in collection]
     page = _PAGE.search(what)
     name = what if page is None or any(f.source == what for f in files) else what[: page.start()]
-    named = [f for f in files if f.source == name] or [f for f in files if f.source.rsplit("/", 1)[-1] == name]
+    places = {Path(name).absolute(), Path(os.path.realpath(name))} if name else set()
+    named = (
+        [f for f in files if f.source == name]
+        or [f for f in files if f.path in places]
+        or [f for f in files if f.source.rsplit("/", 1)[-1] == name]
+    )
     if not named:
         near = [f.source for f in files if name.casefold() in f.source.casefold()][:3]
         raise UsageError(
