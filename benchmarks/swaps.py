@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 from common import ROOT, report
 
-from ragcli.chunking import sentences
 from ragcli.citations import check
 from ragcli.records import Hit
+from ragcli.sentences import sentences
 from ragcli.words import STOP_WORDS, latin_share
 
 PER_LANGUAGE = 200

@@ -18,6 +18,7 @@ from itertools import pairwise, zip_longest
 from typing import Protocol
 
 from ragcli.records import Block, Chunk, Document
+from ragcli.sentences import sentence_ends, trim
 from ragcli.words import CJK
 
 CHUNKER_VERSION = 2
@@ -50,23 +51,11 @@ class _Atom:
     heading: bool = False
 
 
-CUT_BLOCK, CUT_LINE, CUT_SENTENCE, CUT_ROW, CUT_WRAP, CUT_CLAUSE, CUT_WORD, CUT_CHARACTER = (
-    *(0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0),
-)
+CUT_BLOCK, CUT_LINE, CUT_SENTENCE, CUT_ROW = 0.0, 0.1, 0.2, 0.3
+CUT_WRAP, CUT_CLAUSE, CUT_WORD, CUT_CHARACTER = 0.4, 0.6, 1.0, 2.0
 """Prices of a cut, on the scale on which a chunk of twice the target, or of none of it, costs 1. `CUT_WRAP` is that at
 the end of a line that the margin ended, maybe, within a sentence that is wider than a chunk should be."""
 
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|Mt|Gen|Col|Lt|Sen|Rep|Gov|Inc|Ltd|Co|Corp|Bros|No|Nos|Vol|Fig|Eq|Sec|Art|"
-    r"vs|etc|al|cf|approx|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|e\.g|i\.e|p|pp)|\b[A-Z])\.$"
-)
-_SENTENCE_END = re.compile(
-    r"""(?<![.!?])[.!?]++['")\]”’»]*+(?=\s)  # a Western end needs white space after it
-      | [。！？；…]+[”’」』）】]*                # a Chinese or Japanese one does not
-      | \n[ \t]*(?=\n)                       # an empty line
-    """,
-    re.VERBOSE,
-)
 _LINE_END = re.compile(r"\r\n?|\n")
 _CLAUSE_END = re.compile(r"[,;:，、；：](?=\s)|[，、；：]|\s[–—-]\s")
 _SPACE = re.compile(r"\s+")
@@ -88,34 +77,6 @@ _WIDE = re.compile(f"[{CJK}]")
 def width(text: str) -> int:
     """Return how much `text` says, counted in Latin letters: a CJK character stands for three and a half."""
     return len(text) if text.isascii() else len(text) + 5 * len(_WIDE.findall(text)) // 2
-
-
-def sentence_ends(text: str, start: int, end: int) -> Iterator[int]:
-    """Yield the offsets in `text` after each sentence between `start` and `end`, the last one excluded."""
-    for match in _SENTENCE_END.finditer(text, start, end):
-        at = match.end()
-        if at >= end:
-            return
-        if match.group().startswith(".") and len(match.group()) == 1:
-            rest = text[at : at + 12].lstrip()[:1]
-            if rest.islower() or _ABBREVIATION.search(text[max(start, at - 12) : at]):
-                continue
-        yield at
-
-
-def sentences(text: str) -> list[tuple[int, int]]:
-    """Return the spans of the sentences of `text`, white space at their borders left out."""
-    borders = [0, *sentence_ends(text, 0, len(text)), len(text)]
-    return [span for a, b in pairwise(borders) if (span := _trim(text, a, b)) is not None]
-
-
-def _trim(text: str, start: int, end: int) -> tuple[int, int] | None:
-    part = text[start:end]
-    body = part.strip()
-    if not body:
-        return None
-    start += len(part) - len(part.lstrip())
-    return start, start + len(body)
 
 
 def _slices(document: Document) -> Iterator[tuple[int, int]]:
@@ -173,7 +134,7 @@ class _Cutter:
 
     def atoms(self, block: Block, limit: int, last: float) -> Iterator[_Atom]:
         """Cut a block into atoms of at most `limit` tokens; `last` is the price of a cut after the block."""
-        span = _trim(self.text, block.start, block.end)
+        span = trim(self.text, block.start, block.end)
         if span is None:
             return
         if block.kind == "heading":
@@ -218,7 +179,7 @@ class _Cutter:
         else:
             pattern = _CLAUSE_END if price == CUT_CLAUSE else _SPACE
             ends = (m.end() for m in pattern.finditer(self.text, start, end))
-        spans = [s for a, b in pairwise([start, *ends, end]) if (s := _trim(self.text, a, b)) is not None]
+        spans = [s for a, b in pairwise([start, *ends, end]) if (s := trim(self.text, a, b)) is not None]
         for part in spans[:-1]:
             yield part, price
         yield spans[-1], last
@@ -235,7 +196,7 @@ class _Cutter:
         middle = (start + end) // 2
         border = self.text.rfind(" ", start + 1, middle) + 1 or middle
         for a, b in ((start, border), (border, end)):
-            if (span := _trim(self.text, a, b)) is not None:
+            if (span := trim(self.text, a, b)) is not None:
                 yield from self.halved(*span, limit)
 
     def _by_characters(self, start: int, end: int, last: float, limit: int) -> Iterator[_Atom]:
@@ -251,7 +212,7 @@ class _Cutter:
             if stop < end:
                 parted = max(self.text.rfind(sign, (start + stop) // 2, stop) for sign in ",;|")
                 stop = parted + 1 if parted > start else stop
-            span = _trim(self.text, start, stop)
+            span = trim(self.text, start, stop)
             if span is not None:
                 yield self._atom(*span, last if stop == end else CUT_CHARACTER)
             start = stop

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ragcli.chunking import sentences
 from ragcli.facts import differences, locate, read
 from ragcli.records import Hit
+from ragcli.sentences import sentences
 from ragcli.support import evidence
 
 Status = Literal["supported", "weak", "unsupported"]

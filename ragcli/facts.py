@@ -15,8 +15,8 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import pairwise
 
-from ragcli.chunking import sentences
 from ragcli.quantities import UNITS, Quantity, quantities
+from ragcli.sentences import sentences
 from ragcli.words import CJK, FUNCTION_CHARACTERS, STOP_WORDS, fold, words
 
 MAX_CHARACTERS = 20_000

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from ragcli.chunking import MAX_CHARS, TARGET, chunk, sentences, width
+from ragcli.chunking import MAX_CHARS, TARGET, chunk, width
 from ragcli.embedding.onnx import OnnxEmbedder
 from ragcli.errors import ParseFailed
 from ragcli.parsing.code import parse_code
@@ -22,6 +22,7 @@ from ragcli.parsing.html import parse_html
 from ragcli.parsing.markdown import parse_markdown
 from ragcli.parsing.text import parse_csv, parse_text
 from ragcli.records import Block, BlockKind, Chunk, Document
+from ragcli.sentences import sentences
 
 PIECES = [
     *("\n", "\r\n", "\r", "\n\n", " ", "\t", "\f", "\0", "\x1b[31m", "\u2028", "\u200b", "\ufeff"),

@@ -16,7 +16,7 @@ from shared import ROOT
 BASE = {"ragcli.records", "ragcli.errors", "ragcli.words"}
 PURE = {
     *("ragcli.chunking", "ragcli.words", "ragcli.citations", "ragcli.support", "ragcli.facts", "ragcli.quantities"),
-    *("ragcli.prompting", "ragcli.calibration", "ragcli.generation.expected"),
+    *("ragcli.prompting", "ragcli.calibration", "ragcli.generation.expected", "ragcli.sentences"),
 }
 WORKFLOWS = {
     *("ragcli.planning", "ragcli.indexing", "ragcli.rebuilding", "ragcli.retrieval", "ragcli.answering"),

@@ -131,7 +131,7 @@ def _find(index: Index, names: Sequence[str], collections: Sequence[str]) -> _Fo
     half_gone = {one.source for one in forgetting.unfinished(index) if here(one.collection)}
     found = _Found()
     for name in dict.fromkeys(names):
-        places = {Path(name).absolute(), Path(os.path.realpath(name))} if name else set()
+        places = options.places(name)
         named = [file for file in files if file.source == name] or [file for file in files if file.path in places]
         failed = [failure for failure in failures if failure.path in places]
         if not named and not failed and name not in half_gone:

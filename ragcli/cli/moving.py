@@ -32,8 +32,7 @@ def export(
     if str(file) == "-":
         raise UsageError("an index is exported to a file, not to stdout", "ragcli export FILE")
     if os.path.lexists(file) and not (force and file.is_file()):
-        replaceable = file.is_file() and not force
-        raise UsageError(f"{file} is there already", "--force replaces it" if replaceable else "give another name")
+        raise UsageError(f"{file} is there already", "--force replaces it" if file.is_file() else "give another name")
     opened = parts.open_index(options.settings(index))
     try:
         console.say(f"index: {opened.folder}", "dim")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,11 @@ def path(text: str) -> Path:
     if not text:
         raise typer.BadParameter("the path is empty")
     return Path(text)
+
+
+def places(name: str) -> set[Path]:
+    """Return where the file or folder may be stored that an argument names: as it was given, and without links."""
+    return {Path(name).absolute(), Path(os.path.realpath(name))} if name else set()
 
 
 IndexDir = Annotated[Path | None, typer.Option("--index", metavar="DIR", help="The index to use.", parser=path)]

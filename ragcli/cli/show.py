@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 import time
@@ -107,7 +106,7 @@ def _find(index: Index, what: str, collection: list[str] | None) -> dict[str, ob
     files = [f for f in index.catalog.files() if not collection or f.collection in collection]
     page = _PAGE.search(what)
     name = what if page is None or any(f.source == what for f in files) else what[: page.start()]
-    places = {Path(name).absolute(), Path(os.path.realpath(name))} if name else set()
+    places = options.places(name)
     named = (
         [f for f in files if f.source == name]
         or [f for f in files if f.path in places]

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from ragcli.chunking import sentences
 from ragcli.evaluation.inversion import VERBS, turned
 from ragcli.generation.expected import expected, holds, identifiers
 from ragcli.quantities import quantities
 from ragcli.records import Block, Document
+from ragcli.sentences import sentences
 from ragcli.words import fold, latin_share
 
 _MAX_BLOCKS = 5000

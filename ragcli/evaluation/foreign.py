@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import zip_longest
 from typing import Any, Literal
 
-from ragcli.chunking import sentences
+from ragcli.sentences import sentences
 
 Form = Literal["ragcli", "ragas", "squad", "cmrc", "beir", "rgb", "financebench"]
 Fields = dict[str, Any]

@@ -12,7 +12,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ragcli.chunking import sentences
 from ragcli.evaluation.answer_metrics import copied, key_fact_recall
 from ragcli.evaluation.records import Case, Outcome
 from ragcli.evaluation.refusals import Sentence, refuses, split
@@ -21,6 +20,7 @@ from ragcli.evaluation.values import Value, same, values
 from ragcli.facts import Reading, names, read, stem
 from ragcli.prompting import without_markers
 from ragcli.quantities import UNITS
+from ragcli.sentences import sentences
 from ragcli.words import CJK, fold
 
 MAX_CHARACTERS = 12_000

@@ -12,8 +12,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ragcli.chunking import sentences
 from ragcli.prompting import REFUSALS
+from ragcli.sentences import sentences
 from ragcli.words import fold
 
 MAX_SENTENCES = 400

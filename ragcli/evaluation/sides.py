@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ragcli.chunking import sentences
 from ragcli.evaluation.refusals import Sentence
 from ragcli.facts import Reading, read
+from ragcli.sentences import sentences
 from ragcli.words import fold
 
 LEAD = (

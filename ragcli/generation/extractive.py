@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ragcli.chunking import sentences, width
+from ragcli.chunking import width
 from ragcli.embedding.base import Embedder
 from ragcli.generation.expected import expected, holds, identifiers
 from ragcli.records import Block, Document, Hit
+from ragcli.sentences import sentences
 from ragcli.words import content_words, idf, words
 
 NAME = "extractive"
